@@ -1,0 +1,73 @@
+/* engine.h -- a compiled network and its walks.  No MPI.
+ *
+ * dcv_engine is immutable once made and shared by all threads; dcv_walk is one thread's memory.
+ * Everything that can change a bit (back end per operator, Winograd or direct, layouts, heights of
+ * products) is a function of graph, precision, back end and instruction set alone.
+ */
+#ifndef DECONVOY_ENGINE_H
+#define DECONVOY_ENGINE_H
+
+#include "deconvoy/config.h"
+#include "deconvoy/op.h"
+
+typedef enum dcv_backend_kind { DCV_BACKEND_BLAS, DCV_BACKEND_ONEDNN } dcv_backend_kind;
+
+/* The back end in use: oneDNN where it was built in, unless DECONVOY_BACKEND=blas.
+ * DCV_EUSAGE for an unknown or absent one. */
+dcv_status dcv_backend_choose(dcv_backend_kind *out) DCV_MUST_USE;
+
+/* "onednn 2.6.3 avx512" -- back end, version and instruction set: `numerics` of the contract. */
+const char *dcv_backend_numerics(dcv_backend_kind b);
+
+#define DCV_GROUP 8 /* pictures a walk takes at most: the fixed height of dense products */
+
+typedef struct dcv_engine dcv_engine;
+typedef struct dcv_walk dcv_walk;
+
+typedef struct dcv_engine_options {
+    dcv_precision precision;
+    dcv_backend_kind backend;
+    const int *seen;    /* values that the observer wants: never fused away; n_seen of them */
+    int n_seen;
+} dcv_engine_options;
+
+/* Compile.  g must outlive the engine.  DCV_ENOMEM, DCV_EUNSUPPORTED. */
+dcv_status dcv_engine_new(const dcv_graph *g, const dcv_engine_options *o, dcv_engine **out) DCV_MUST_USE;
+void dcv_engine_free(dcv_engine *e);
+
+/* Packed weights, in the back end's own layout: made once per node.  The bytes are a function of the engine. Either
+ * pack into memory of the caller (64-byte aligned, of dcv_engine_packed_bytes()) and then attach it, or
+ * attach what another process packed.  One of them before the first walk; without a caller's memory: dcv_engine_pack_own(). */
+size_t dcv_engine_packed_bytes(const dcv_engine *e);
+void dcv_engine_pack(const dcv_engine *e, void *to);
+void dcv_engine_attach(dcv_engine *e, const void *packed);
+dcv_status dcv_engine_pack_own(dcv_engine *e) DCV_MUST_USE;
+
+/* Bytes of one walk (activations, scratch). */
+size_t dcv_walk_bytes(const dcv_engine *e);
+dcv_status dcv_walk_new(const dcv_engine *e, dcv_walk **out) DCV_MUST_USE;
+void dcv_walk_free(dcv_walk *w);
+
+/* Called for every seen value of every picture, as soon as it is there; b has n = 1.  The memory is good
+ * during the call only. */
+typedef void (*dcv_observe_fn)(void *ctx, int picture, int value, const dcv_blob *b);
+
+/* Forward walk of n pictures, 1 .. DCV_GROUP.
+ *
+ * input     [n_in of the graph][n] pointers to row-major pictures
+ * observe   may be NULL
+ *
+ * Allocates nothing.  A picture's numbers do not depend on n nor on its neighbours. */
+void dcv_walk_forward(dcv_walk *w, int n, const float *const *const *input, dcv_observe_fn observe, void *ctx);
+
+/* Copy graph output o (index into g->out) of a picture of the last walk, row-major. */
+void dcv_walk_output(const dcv_walk *w, int o, int picture, float *to);
+
+/* Copy a blob of one picture to row-major memory. */
+void dcv_blob_read(const dcv_blob *b, float *to);
+
+/* Seconds that each node took in the last walk (bench --layers); NULL unless timing was turned on. */
+void dcv_walk_time(dcv_walk *w, bool on);
+const double *dcv_walk_seconds(const dcv_walk *w);
+
+#endif

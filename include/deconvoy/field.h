@@ -1,0 +1,95 @@
+/* field.h -- option tables: one row a key, from which everything else follows.
+ *
+ * A table describes the keys of a YAML section or the attributes of an ONNX operator: name,
+ * place in a struct, type, default, range, unit and one line of help.  Reading, checking,
+ * `describe`, `new`, and the resolved text stamped into results all walk the same table.
+ *
+ * Defaults are text, read by the same code that reads the user's value, so a default can
+ * never be of a kind that a user could not write.
+ */
+#ifndef DECONVOY_FIELD_H
+#define DECONVOY_FIELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "deconvoy/memory.h"
+#include "deconvoy/status.h"
+
+typedef enum dcv_field_type {
+    DCV_FIELD_END,    /* closes a table */
+    DCV_FIELD_BOOL,   /* bool */
+    DCV_FIELD_INT,    /* int64_t */
+    DCV_FIELD_REAL,   /* double */
+    DCV_FIELD_BYTES,  /* int64_t; text such as 2GiB, 512MiB, 4096 */
+    DCV_FIELD_STRING, /* char *, NULL if absent */
+    DCV_FIELD_PATH,   /* char *, NULL if absent; as written: dcv_config_path() resolves it */
+    DCV_FIELD_WORD,   /* int: index into words */
+    DCV_FIELD_INTS,   /* dcv_ints: one number, a list, or one of words */
+    DCV_FIELD_REALS,  /* dcv_reals: likewise */
+    DCV_FIELD_NAMES,  /* dcv_names: one text, a list of texts or numbers, or one of words */
+    DCV_FIELD_PAIRS,  /* dcv_pairs: a mapping of free keys to texts */
+    DCV_FIELD_SECTION /* a nested struct with a table of its own (fields) */
+} dcv_field_type;
+
+/* word: index of the word that stands in place of numbers, else -1.  Absent: n = 0, word = -1.
+ * scalar: written as one number, not as a list (n = 1). */
+typedef struct dcv_ints {
+    int word, n;
+    bool scalar;
+    int64_t *v;
+} dcv_ints;
+typedef struct dcv_reals {
+    int word, n;
+    bool scalar;
+    double *v;
+} dcv_reals;
+typedef struct dcv_names {
+    int word, n;
+    bool scalar;
+    char **v;
+} dcv_names;
+typedef struct dcv_pairs {
+    int n;
+    char **key, **value;
+} dcv_pairs;
+
+typedef struct dcv_field dcv_field;
+struct dcv_field {
+    const char *key;
+    dcv_field_type type;
+    size_t offset;          /* in the struct that the table describes */
+    const char *dflt;       /* default as YAML flow text; NULL: absent unless written */
+    bool required;
+    double min, max;        /* of every number; both 0: no bounds */
+    int n_min, n_max;       /* list length; both 0: any */
+    const char *words;      /* "none|imagenet|caffe" for WORD; for INTS, REALS and NAMES: words
+                             * that may stand in place of the whole value ("all|none") */
+    const char *choices;    /* NAMES: each name must be one of these, if given */
+    const dcv_field *fields;/* SECTION: its table */
+    size_t given;           /* SECTION: 1 + offset of a bool set where the section is written,
+                             * for sections that are absent by default; 0: always there */
+    const char *unit;       /* "px", "s", "bytes" ...; NULL: none */
+    const char *help;       /* one line, no full stop */
+    bool volatile_;         /* changes no byte of a result: left out of config_yaml */
+};
+
+#define DCV_AT(type, member) offsetof(type, member)
+#define DCV_FIELDS_END { .type = DCV_FIELD_END }
+
+/* Words of a "a|b|c" list. */
+int dcv_word_find(const char *words, const char *word);   /* index, or -1 */
+char *dcv_word_at(const char *words, int i, char *buf, size_t n); /* buf, "" if there is none */
+
+/* Set every field to its default.  at: the struct; texts and lists go into arena. */
+dcv_status dcv_fields_default(const dcv_field *table, void *at, dcv_arena *arena) DCV_MUST_USE;
+
+/* Set one field from values already parsed (ONNX attributes).  Checks type and range;
+ * DCV_EDATA with "attribute KEY ..." otherwise. */
+dcv_status dcv_field_set_ints(const dcv_field *f, void *at, const int64_t *v, int n, bool scalar, dcv_arena *arena) DCV_MUST_USE;
+dcv_status dcv_field_set_reals(const dcv_field *f, void *at, const double *v, int n, bool scalar, dcv_arena *arena) DCV_MUST_USE;
+dcv_status dcv_field_set_text(const dcv_field *f, void *at, const char *text, dcv_arena *arena) DCV_MUST_USE;
+
+const dcv_field *dcv_field_find(const dcv_field *table, const char *key); /* NULL if unknown */
+
+#endif

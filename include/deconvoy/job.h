@@ -1,0 +1,92 @@
+/* job.h -- a job kind: the only thing that the run-time and the engine both touch.
+ *
+ * A job cuts its work into phases, a phase into units numbered 0 .. n-1.  The plan is a pure function of
+ * configuration, data set and model, never of ranks, threads or memory.  Each unit writes its own regions of the
+ * result, or adds to the state of its block, or both:
+ *
+ *   - units are cut into blocks of clamp(units / 1024, 1, 64) consecutive ones;
+ *   - a block's state starts cleared and is added to unit by unit, in order, by one thread,
+ *     so that it is a pure function of (block, units done);
+ *   - finished blocks are folded, in order, into one state, which finish() turns into regions on rank 0,
+ *     and which learn() gives to every rank before the next phase starts.
+ *
+ * Adding a job kind = one file in src/jobs with a const dcv_job_kind, and one line in jobs.def.
+ */
+#ifndef DECONVOY_JOB_H
+#define DECONVOY_JOB_H
+
+#include <stdio.h>
+#include "deconvoy/config.h"
+#include "deconvoy/dataset.h"
+#include "deconvoy/output.h"
+
+/* Memory that the ranks of a node share: bytes are filled once per node by fill, others map
+ * them read-only.  Collective on the node's ranks, in the same order on each; NULL share: private memory.  The
+ * memory lives until the share is closed. */
+typedef struct dcv_share dcv_share;
+typedef void (*dcv_share_fill)(void *ctx, void *to);
+dcv_status dcv_share_once(dcv_share *s, size_t bytes, dcv_share_fill fill, void *ctx, const void **out) DCV_MUST_USE;
+
+typedef struct dcv_phase {
+    const char *name;          /* "search", "patches": for progress lines */
+    int64_t n_units;
+    int64_t n_items;           /* what progress counts */
+    size_t state_bytes;        /* of a block's state; 0: nothing is gathered */
+} dcv_phase;
+
+typedef struct dcv_job dcv_job; /* a job kind's own struct begins with one of these */
+
+typedef struct dcv_job_kind {
+    dcv_section section;       /* key, help, option table */
+
+    /* Read model and data set, make the plan.  threads: engine threads that will call compute.
+     * Collective on a node's ranks where share is not NULL.  *out is freed by close, also
+     * after a failure if it is not NULL. */
+    dcv_status (*open)(const dcv_config *c, dcv_share *share, int threads, dcv_job **out);
+    void (*close)(dcv_job *job);
+
+    /* Declare all data sets of the job but /failures and /checksums.  Same calls on every rank. */
+    dcv_status (*declare)(dcv_job *job, dcv_store *s);
+
+    /* Describe phase p, 0 .. n_phases-1; called on every rank once all earlier phases have been learnt. */
+    dcv_status (*phase)(dcv_job *job, int p, dcv_phase *out);
+    int64_t (*unit_items)(const dcv_job *job, int p, int64_t unit); /* items in a unit */
+    double (*unit_gflop)(const dcv_job *job, int p, int64_t unit);  /* estimate, >= 0 */
+
+    /* Read a unit's inputs ahead (a reader thread; errors of single items are kept in *input).
+     * compute takes *input over; drop frees it if the unit is never computed.  Both may be NULL. */
+    dcv_status (*read)(dcv_job *job, int p, int64_t unit, void **input);
+    void (*drop)(dcv_job *job, void *input);
+
+    /* Compute a unit on engine thread thread (0 .. threads-1) and put its regions; where the phase gathers, add to
+     * state (NULL otherwise).  DCV_EDATA stops the run (on_error: fail); item failures are recorded in r. */
+    dcv_status (*compute)(dcv_job *job, int p, int64_t unit, int thread, void *input, void *state, dcv_result *r);
+
+    /* Gathering phases. */
+    void (*state_clear)(const dcv_job *job, int p, void *state);
+    void (*state_fold)(const dcv_job *job, int p, void *into, const void *block); /* block comes after all in into */
+    dcv_status (*finish)(dcv_job *job, int p, const void *state, dcv_result *r);  /* rank 0 only */
+    dcv_status (*learn)(dcv_job *job, int p, const void *state);                  /* every rank */
+
+    /* Lines for `check` beyond what the run-time prints itself; may be NULL. */
+    dcv_status (*explain)(dcv_job *job, FILE *to);
+} dcv_job_kind;
+
+struct dcv_job {
+    const dcv_job_kind *kind;
+    const dcv_config *config;
+    int n_phases;
+    dcv_dataset *dataset;          /* NULL where there is none; owned by the job */
+    int64_t n_items;               /* rows of /inputs, /failures; 0: none */
+    dcv_sha256 model_sha256;       /* all "" where there is none */
+    dcv_sha256 dataset_sha256;
+    const char *numerics;          /* back end, version, instruction set */
+    int64_t weight_bytes;          /* per node, for `check` */
+    int64_t thread_bytes;          /* walk memory per engine thread */
+    int64_t unit_read_bytes;       /* largest input of a unit, for read-ahead under runtime.memory */
+};
+
+/* The kinds, from jobs.def; NULL past the end. */
+const dcv_job_kind *dcv_job_kind_at(int i);
+
+#endif

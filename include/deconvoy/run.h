@@ -1,0 +1,29 @@
+/* run.h -- run a job on all ranks: the run-time's one entry.
+ *
+ * Knows neither engine nor deblur.  MPI must be initialised (FUNNELED); all calls are collective
+ * on the world.
+ */
+#ifndef DECONVOY_RUN_H
+#define DECONVOY_RUN_H
+
+#include "deconvoy/job.h"
+
+typedef struct dcv_run_options {
+    bool fresh;              /* discard a partial or finished result */
+    double deadline_s;       /* < 0: none */
+} dcv_run_options;
+
+/* Run kind with configuration c from plan to sealed file.  The status is the same on every rank; the message is kept
+ * on one rank, for which *speaks is set. */
+dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_options *o, bool *speaks) DCV_MUST_USE;
+
+/* Print what a run would do: units, GFLOP, memory per rank and node, bytes of output.  Local, no MPI. */
+dcv_status dcv_check(const dcv_job_kind *kind, const dcv_config *c, int ranks, FILE *to) DCV_MUST_USE;
+
+/* All ranks learn the worst status and which rank has it; that rank keeps its message, sets *speaks. Collective. */
+dcv_status dcv_agree(dcv_status mine, bool *speaks);
+
+/* Checksums of a finished result. DCV_OK whole, DCV_EDATA damaged, DCV_ENOINPUT missing, DCV_ESTOP a .part. Local. */
+dcv_status dcv_verify(const char *file) DCV_MUST_USE;
+
+#endif
