@@ -14,38 +14,39 @@
 
 static int check_failures, check_count;
 
-#define CHECK(cond)                                                                       \
-    do {                                                                                  \
-        check_count++;                                                                    \
-        if (!(cond)) {                                                                    \
-            check_failures++;                                                             \
-            fprintf(stderr, "%s:%d: %s (last message: %s)\n", __FILE__, __LINE__, #cond, dcv_message()); \
-        }                                                                                 \
+#define CHECK(cond)                                                                                                    \
+    do {                                                                                                               \
+        check_count++;                                                                                                 \
+        if (!(cond)) {                                                                                                 \
+            check_failures++;                                                                                          \
+            fprintf(stderr, "%s:%d: %s (last message: %s)\n", __FILE__, __LINE__, #cond, dcv_message());               \
+        }                                                                                                              \
     } while (0)
 
 /* The call succeeds. */
 #define CHECK_OK(call) CHECK((call) == DCV_OK)
 
 /* The call fails with code, and its message contains text. */
-#define CHECK_FAILS(call, code, text)                                                     \
-    do {                                                                                  \
-        dcv_status check_st_ = (call);                                                    \
-        check_count++;                                                                    \
-        if (check_st_ != (code) || !strstr(dcv_message(), (text))) {                      \
-            check_failures++;                                                             \
-            fprintf(stderr, "%s:%d: %s gave %d \"%s\", want %d \"...%s...\"\n", __FILE__, __LINE__, #call, (int)check_st_, \
-                    dcv_message(), (int)(code), (text));                                  \
-        }                                                                                 \
+#define CHECK_FAILS(call, code, text)                                                                                  \
+    do {                                                                                                               \
+        dcv_status check_st_ = (call);                                                                                 \
+        check_count++;                                                                                                 \
+        if (check_st_ != (code) || !strstr(dcv_message(), (text))) {                                                   \
+            check_failures++;                                                                                          \
+            fprintf(stderr, "%s:%d: %s gave %d \"%s\", want %d \"...%s...\"\n", __FILE__, __LINE__, #call,             \
+                    (int)check_st_, dcv_message(), (int)(code), (text));                                               \
+        }                                                                                                              \
     } while (0)
 
-#define CHECK_NEAR(a, b, tol)                                                             \
-    do {                                                                                  \
-        double check_a_ = (a), check_b_ = (b);                                            \
-        check_count++;                                                                    \
-        if (!(fabs(check_a_ - check_b_) <= (tol))) {                                      \
-            check_failures++;                                                             \
-            fprintf(stderr, "%s:%d: %s = %.9g, want %.9g within %g\n", __FILE__, __LINE__, #a, check_a_, check_b_, (double)(tol)); \
-        }                                                                                 \
+#define CHECK_NEAR(a, b, tol)                                                                                          \
+    do {                                                                                                               \
+        double check_a_ = (a), check_b_ = (b);                                                                         \
+        check_count++;                                                                                                 \
+        if (!(fabs(check_a_ - check_b_) <= (tol))) {                                                                   \
+            check_failures++;                                                                                          \
+            fprintf(stderr, "%s:%d: %s = %.9g, want %.9g within %g\n", __FILE__, __LINE__, #a, check_a_, check_b_,     \
+                    (double)(tol));                                                                                    \
+        }                                                                                                              \
     } while (0)
 
 /* Relative L2 distance of float32 values to a float64 reference; NaN if either has one. */
@@ -65,8 +66,8 @@ static inline int check_end(void)
     return check_failures || !check_count ? 1 : 0;
 }
 
-/* Folder of the shared test data (networks, photographs), or NULL where it is missing: beside the checkout, or DECONVOY_TEST_DATA.
- * Tests that need it return 77 then. */
+/* Folder of the shared test data (networks, photographs), or NULL where it is missing: beside the checkout, or
+ * DECONVOY_TEST_DATA. Tests that need it return 77 then. */
 static inline const char *check_data_dir(void)
 {
     static char dir[4096];

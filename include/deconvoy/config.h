@@ -17,10 +17,10 @@ typedef enum dcv_progress { DCV_PROGRESS_AUTO, DCV_PROGRESS_BAR, DCV_PROGRESS_LI
 typedef enum dcv_durability { DCV_DISK, DCV_PROCESS } dcv_durability;
 
 typedef struct dcv_model_options {
-    char *file;              /* NULL where the job needs none */
-    char *labels;            /* NULL: none */
-    dcv_ints input_shape;    /* absent: as the file says */
-    int precision;           /* dcv_precision */
+    char *file;           /* NULL where the job needs none */
+    char *labels;         /* NULL: none */
+    dcv_ints input_shape; /* absent: as the file says */
+    int precision;        /* dcv_precision */
 } dcv_model_options;
 
 /* dataset.preprocess.  After dcv_config_read() every key that the preset gives is filled in
@@ -28,13 +28,13 @@ typedef struct dcv_model_options {
  * user wrote the section or --set something in it (float .h5 input is else left as it is). */
 typedef struct dcv_preprocess {
     int preset;
-    dcv_ints resize;         /* absent or word "none": no resize; scalar: shorter side; [h, w] */
-    dcv_ints crop;           /* absent or word "none"; scalar: square; [h, w] */
-    dcv_ints crop_at;        /* word "centre" or [y, x] */
+    dcv_ints resize;  /* absent or word "none": no resize; scalar: shorter side; [h, w] */
+    dcv_ints crop;    /* absent or word "none"; scalar: square; [h, w] */
+    dcv_ints crop_at; /* word "centre" or [y, x] */
     double scale;
-    dcv_reals mean, std;     /* in the network's channel order; absent: 0 and 1 */
-    int channels;            /* dcv_channels */
-    int interpolation;       /* dcv_interpolation */
+    dcv_reals mean, std; /* in the network's channel order; absent: 0 and 1 */
+    int channels;        /* dcv_channels */
+    int interpolation;   /* dcv_interpolation */
     bool written;
     bool resize_written, crop_written, scale_written, mean_written, std_written, channels_written;
 } dcv_preprocess;
@@ -51,13 +51,13 @@ typedef struct dcv_dataset_options {
 } dcv_dataset_options;
 
 typedef struct dcv_runtime_options {
-    int64_t threads;         /* per rank */
-    int64_t memory;          /* bytes per rank */
+    int64_t threads; /* per rank */
+    int64_t memory;  /* bytes per rank */
     bool memory_written;
-    int cpu;                 /* auto | avx2 | avx512 */
-    double wait;             /* s */
-    int durability;          /* dcv_durability */
-    int progress;            /* dcv_progress */
+    int cpu;        /* auto | avx2 | avx512 */
+    double wait;    /* s */
+    int durability; /* dcv_durability */
+    int progress;   /* dcv_progress */
     double unit_seconds;
 } dcv_runtime_options;
 
@@ -71,23 +71,23 @@ typedef struct dcv_slurm_options {
 typedef struct dcv_section {
     const char *job, *help;
     const dcv_field *fields;
-    size_t size;             /* bytes of the struct that fields describe */
+    size_t size;                     /* bytes of the struct that fields describe */
     bool needs_model, needs_dataset; /* those sections' file and source are required */
 } dcv_section;
 
 typedef struct dcv_config dcv_config;
 struct dcv_config {
     const dcv_section *section;
-    char *file;              /* the YAML file, as given */
-    char *output;            /* as written */
+    char *file;   /* the YAML file, as given */
+    char *output; /* as written */
     dcv_model_options model;
     dcv_dataset_options dataset;
     dcv_runtime_options runtime;
     dcv_slurm_options slurm;
-    void *job;               /* the section's struct */
-    char *text;              /* config_yaml of the contract: resolved, without what is volatile */
-    dcv_arena *arena;        /* owns all of the above */
-    void *tree;              /* places of keys, for dcv_config_fail() */
+    void *job;        /* the section's struct */
+    char *text;       /* config_yaml of the contract: resolved, without what is volatile */
+    dcv_arena *arena; /* owns all of the above */
+    void *tree;       /* places of keys, for dcv_config_fail() */
 };
 
 /* Read and check a configuration.
@@ -100,8 +100,8 @@ struct dcv_config {
  * DCV_ECONFIG with line and column (or "--set KEY=VALUE"), DCV_ENOINPUT if the file is not there,
  * DCV_EUSAGE for a set without '='.  A section of another job is ignored with a warning.
  * Local. */
-dcv_status dcv_config_read(const char *file, const char *const *sets, int n_sets,
-                           const dcv_section *sections, int n_sections, dcv_config **out) DCV_MUST_USE;
+dcv_status dcv_config_read(const char *file, const char *const *sets, int n_sets, const dcv_section *sections,
+                           int n_sections, dcv_config **out) DCV_MUST_USE;
 void dcv_config_free(dcv_config *c);
 
 /* Fail at the place of a key: key is a path such as "max_activation.layers[2]" (index of a

@@ -1,8 +1,8 @@
 /* dataset.h -- a set of inputs, numbered 0 .. n-1, wherever it is kept.
  *
  * Sources: folder (recursive), list .txt, .h5, IDX (.gz too), .tar, one picture.  Opening makes
- * the manifest: names sorted bytewise (a list and array sources keep their own order), sizes in bytes, labels; then offset and limit are
- * applied.  Every rank opens the same set and must see the same manifest hash.
+ * the manifest: names sorted bytewise (a list and array sources keep their own order), sizes in bytes, labels; then
+ * offset and limit are applied.  Every rank opens the same set and must see the same manifest hash.
  */
 #ifndef DECONVOY_DATASET_H
 #define DECONVOY_DATASET_H
@@ -26,15 +26,15 @@ typedef struct dcv_entry { /* one line of the manifest */
 
 typedef struct dcv_dataset dcv_dataset;
 struct dcv_dataset {
-    int64_t n;                 /* after offset and limit */
+    int64_t n; /* after offset and limit */
     const dcv_entry *entry;
-    int32_t classes;           /* over the whole source; 0 if nothing has a label */
+    int32_t classes;               /* over the whole source; 0 if nothing has a label */
     const char *const *label_name; /* [classes] for names that are not numbers, else NULL */
-    dcv_sha256 sha256;         /* of the manifest: names, sizes, labels, in order */
-    int c;                     /* channels delivered: 1 or 3, or what float data has */
-    int64_t max_h, max_w;      /* largest network input; from headers where nothing fixes it */
-    bool fixed;                /* every item has max_h x max_w */
-    bool is_float;             /* network input as it stands; there are no pictures */
+    dcv_sha256 sha256;             /* of the manifest: names, sizes, labels, in order */
+    int c;                         /* channels delivered: 1 or 3, or what float data has */
+    int64_t max_h, max_w;          /* largest network input; from headers where nothing fixes it */
+    bool fixed;                    /* every item has max_h x max_w */
+    bool is_float;                 /* network input as it stands; there are no pictures */
     void *own;
 };
 
@@ -44,18 +44,20 @@ struct dcv_dataset {
  * labels class names of the model, or NULL
  *
  * DCV_ENOINPUT, DCV_EDATA, DCV_ECONFIG.  Local. */
-dcv_status dcv_dataset_open(const dcv_config *c, const dcv_want *want, const dcv_labels *labels, dcv_dataset **out) DCV_MUST_USE;
+dcv_status dcv_dataset_open(const dcv_config *c, const dcv_want *want, const dcv_labels *labels,
+                            dcv_dataset **out) DCV_MUST_USE;
 
 /* Open without a network or configuration (pack, inspect): pictures at their own size. */
-dcv_status dcv_dataset_open_plain(const char *source, const char *labels, const char *path, const dcv_preprocess *p, dcv_dataset **out) DCV_MUST_USE;
+dcv_status dcv_dataset_open_plain(const char *source, const char *labels, const char *path, const dcv_preprocess *p,
+                                  dcv_dataset **out) DCV_MUST_USE;
 void dcv_dataset_free(dcv_dataset *d);
 
 /* One item, read. */
 typedef struct dcv_item {
-    int64_t width, height;     /* of the original picture */
-    dcv_dims dims;             /* of input: [1, C, h, w] */
-    float *input;              /* network input, or NULL if not asked for */
-    dcv_image picture;         /* as it enters the network, before scale, mean and std, RGB or grey */
+    int64_t width, height; /* of the original picture */
+    dcv_dims dims;         /* of input: [1, C, h, w] */
+    float *input;          /* network input, or NULL if not asked for */
+    dcv_image picture;     /* as it enters the network, before scale, mean and std, RGB or grey */
 } dcv_item;
 
 typedef enum dcv_read { DCV_READ_INPUT = 1, DCV_READ_PICTURE = 2 } dcv_read;

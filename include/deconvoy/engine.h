@@ -27,7 +27,7 @@ typedef struct dcv_walk dcv_walk;
 typedef struct dcv_engine_options {
     dcv_precision precision;
     dcv_backend_kind backend;
-    const int *seen;    /* values that the observer wants: never fused away; n_seen of them */
+    const int *seen; /* values that the observer wants: never fused away; n_seen of them */
     int n_seen;
 } dcv_engine_options;
 
@@ -37,7 +37,8 @@ void dcv_engine_free(dcv_engine *e);
 
 /* Packed weights, in the back end's own layout: made once per node.  The bytes are a function of the engine. Either
  * pack into memory of the caller (64-byte aligned, of dcv_engine_packed_bytes()) and then attach it, or
- * attach what another process packed.  One of them before the first walk; without a caller's memory: dcv_engine_pack_own(). */
+ * attach what another process packed.  One of them before the first walk; without a caller's memory:
+ * dcv_engine_pack_own(). */
 size_t dcv_engine_packed_bytes(const dcv_engine *e);
 void dcv_engine_pack(const dcv_engine *e, void *to);
 void dcv_engine_attach(dcv_engine *e, const void *packed);

@@ -58,27 +58,30 @@ typedef struct dcv_field dcv_field;
 struct dcv_field {
     const char *key;
     dcv_field_type type;
-    size_t offset;          /* in the struct that the table describes */
-    const char *dflt;       /* default as YAML flow text; NULL: absent unless written */
+    size_t offset;    /* in the struct that the table describes */
+    const char *dflt; /* default as YAML flow text; NULL: absent unless written */
     bool required;
-    double min, max;        /* of every number; both 0: no bounds */
-    int n_min, n_max;       /* list length; both 0: any */
-    const char *words;      /* "none|imagenet|caffe" for WORD; for INTS, REALS and NAMES: words
-                             * that may stand in place of the whole value ("all|none") */
-    const char *choices;    /* NAMES: each name must be one of these, if given */
-    const dcv_field *fields;/* SECTION: its table */
-    size_t given;           /* SECTION: 1 + offset of a bool set where the section is written,
-                             * for sections that are absent by default; 0: always there */
-    const char *unit;       /* "px", "s", "bytes" ...; NULL: none */
-    const char *help;       /* one line, no full stop */
-    bool volatile_;         /* changes no byte of a result: left out of config_yaml */
+    double min, max;         /* of every number; both 0: no bounds */
+    int n_min, n_max;        /* list length; both 0: any */
+    const char *words;       /* "none|imagenet|caffe" for WORD; for INTS, REALS and NAMES: words
+                              * that may stand in place of the whole value ("all|none") */
+    const char *choices;     /* NAMES: each name must be one of these, if given */
+    const dcv_field *fields; /* SECTION: its table */
+    size_t given;            /* SECTION: 1 + offset of a bool set where the section is written,
+                              * for sections that are absent by default; 0: always there */
+    const char *unit;        /* "px", "s", "bytes" ...; NULL: none */
+    const char *help;        /* one line, no full stop */
+    bool volatile_;          /* changes no byte of a result: left out of config_yaml */
 };
 
 #define DCV_AT(type, member) offsetof(type, member)
-#define DCV_FIELDS_END { .type = DCV_FIELD_END }
+#define DCV_FIELDS_END                                                                                                 \
+    {                                                                                                                  \
+        .type = DCV_FIELD_END                                                                                          \
+    }
 
 /* Words of a "a|b|c" list. */
-int dcv_word_find(const char *words, const char *word);   /* index, or -1 */
+int dcv_word_find(const char *words, const char *word);           /* index, or -1 */
 char *dcv_word_at(const char *words, int i, char *buf, size_t n); /* buf, "" if there is none */
 
 /* Set every field to its default.  at: the struct; texts and lists go into arena. */
@@ -86,8 +89,10 @@ dcv_status dcv_fields_default(const dcv_field *table, void *at, dcv_arena *arena
 
 /* Set one field from values already parsed (ONNX attributes).  Checks type and range;
  * DCV_EDATA with "attribute KEY ..." otherwise. */
-dcv_status dcv_field_set_ints(const dcv_field *f, void *at, const int64_t *v, int n, bool scalar, dcv_arena *arena) DCV_MUST_USE;
-dcv_status dcv_field_set_reals(const dcv_field *f, void *at, const double *v, int n, bool scalar, dcv_arena *arena) DCV_MUST_USE;
+dcv_status dcv_field_set_ints(const dcv_field *f, void *at, const int64_t *v, int n, bool scalar,
+                              dcv_arena *arena) DCV_MUST_USE;
+dcv_status dcv_field_set_reals(const dcv_field *f, void *at, const double *v, int n, bool scalar,
+                               dcv_arena *arena) DCV_MUST_USE;
 dcv_status dcv_field_set_text(const dcv_field *f, void *at, const char *text, dcv_arena *arena) DCV_MUST_USE;
 
 const dcv_field *dcv_field_find(const dcv_field *table, const char *key); /* NULL if unknown */

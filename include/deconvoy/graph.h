@@ -23,13 +23,13 @@ typedef struct dcv_value {
 } dcv_value;
 
 typedef struct dcv_node {
-    const char *name;     /* never "": made from the first output's name where the file has none */
+    const char *name; /* never "": made from the first output's name where the file has none */
     const dcv_op *op;
-    int opset;            /* of the model */
-    void *attr;           /* struct that op->fields describe */
+    int opset;  /* of the model */
+    void *attr; /* struct that op->fields describe */
     int n_in, n_out;
-    int *in;              /* values; -1 where an optional input is left out */
-    int *out;             /* values; -1 where an optional output is not asked for */
+    int *in;  /* values; -1 where an optional input is left out */
+    int *out; /* values; -1 where an optional output is not asked for */
     const dcv_model_node *source;
 } dcv_node;
 
@@ -37,11 +37,12 @@ typedef struct dcv_graph {
     const dcv_model *model; /* borrowed; must outlive the graph */
     int n_value, n_node;
     dcv_value *value;
-    dcv_node *node;       /* topological; what constants alone decide is folded away, and so is what no output needs */
-    int n_in, *in;        /* values, in the model's order */
+    dcv_node *node; /* topological; what constants alone decide is folded away, and so is what no output needs */
+    int n_in, *in;  /* values, in the model's order */
     int n_out, *out;
-    int logits;           /* the value before a final Softmax or LogSoftmax (looking through Identity, Dropout, Reshape, Flatten, Squeeze), or the output itself; -1: not a classifier */
-    int64_t classes;      /* 0: not a classifier */
+    int logits; /* the value before a final Softmax or LogSoftmax (looking through Identity, Dropout, Reshape, Flatten,
+                   Squeeze), or the output itself; -1: not a classifier */
+    int64_t classes; /* 0: not a classifier */
     enum { DCV_HEAD_LOGITS, DCV_HEAD_SOFTMAX, DCV_HEAD_LOG_SOFTMAX, DCV_HEAD_SIGMOID } head;
     void *own;
 } dcv_graph;
@@ -77,7 +78,8 @@ int64_t dcv_graph_macs(const dcv_graph *g);
  * to: one span for each cell; values without space have one cell.  Scratch is taken from the heap. */
 dcv_status dcv_graph_receptive(const dcv_graph *g, int v, int in_value, int axis, dcv_span *to) DCV_MUST_USE;
 
-/* [N,C,H,W] reading of a value's shape: channels and cells per channel; a [N,C] value has h = w = 1; rank 3 has h = 1. */
+/* [N,C,H,W] reading of a value's shape: channels and cells per channel; a [N,C] value has h = w = 1; rank 3 has h = 1.
+ */
 typedef struct dcv_map {
     int64_t c, h, w;
 } dcv_map;

@@ -31,7 +31,8 @@ dcv_status dcv_image_decode(const void *bytes, size_t n, const char *name, dcv_i
 dcv_status dcv_image_channels(dcv_image *im, int c) DCV_MUST_USE;
 
 /* Resize to h x w exactly as Pillow does (two passes, 8-bit between them, antialias). */
-dcv_status dcv_image_resize(const dcv_image *in, int64_t h, int64_t w, dcv_interpolation how, dcv_image *out) DCV_MUST_USE;
+dcv_status dcv_image_resize(const dcv_image *in, int64_t h, int64_t w, dcv_interpolation how,
+                            dcv_image *out) DCV_MUST_USE;
 
 /* The geometry of preprocess for a picture of ih x iw: size after resize, and the crop's
  * place and size in the resized picture.  DCV_EDATA if the picture is smaller than the crop. */

@@ -28,16 +28,16 @@ typedef void (*dcv_share_fill)(void *ctx, void *to);
 dcv_status dcv_share_once(dcv_share *s, size_t bytes, dcv_share_fill fill, void *ctx, const void **out) DCV_MUST_USE;
 
 typedef struct dcv_phase {
-    const char *name;          /* "search", "patches": for progress lines */
+    const char *name; /* "search", "patches": for progress lines */
     int64_t n_units;
-    int64_t n_items;           /* what progress counts */
-    size_t state_bytes;        /* of a block's state; 0: nothing is gathered */
+    int64_t n_items;    /* what progress counts */
+    size_t state_bytes; /* of a block's state; 0: nothing is gathered */
 } dcv_phase;
 
 typedef struct dcv_job dcv_job; /* a job kind's own struct begins with one of these */
 
 typedef struct dcv_job_kind {
-    dcv_section section;       /* key, help, option table */
+    dcv_section section; /* key, help, option table */
 
     /* Read model and data set, make the plan.  threads: engine threads that will call compute.
      * Collective on a node's ranks where share is not NULL.  *out is freed by close, also
@@ -76,14 +76,14 @@ struct dcv_job {
     const dcv_job_kind *kind;
     const dcv_config *config;
     int n_phases;
-    dcv_dataset *dataset;          /* NULL where there is none; owned by the job */
-    int64_t n_items;               /* rows of /inputs, /failures; 0: none */
-    dcv_sha256 model_sha256;       /* all "" where there is none */
+    dcv_dataset *dataset;    /* NULL where there is none; owned by the job */
+    int64_t n_items;         /* rows of /inputs, /failures; 0: none */
+    dcv_sha256 model_sha256; /* all "" where there is none */
     dcv_sha256 dataset_sha256;
-    const char *numerics;          /* back end, version, instruction set */
-    int64_t weight_bytes;          /* per node, for `check` */
-    int64_t thread_bytes;          /* walk memory per engine thread */
-    int64_t unit_read_bytes;       /* largest input of a unit, for read-ahead under runtime.memory */
+    const char *numerics;    /* back end, version, instruction set */
+    int64_t weight_bytes;    /* per node, for `check` */
+    int64_t thread_bytes;    /* walk memory per engine thread */
+    int64_t unit_read_bytes; /* largest input of a unit, for read-ahead under runtime.memory */
 };
 
 /* The kinds, from jobs.def; NULL past the end. */

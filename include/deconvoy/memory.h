@@ -6,6 +6,7 @@
 #ifndef DECONVOY_MEMORY_H
 #define DECONVOY_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "deconvoy/status.h"

@@ -17,21 +17,27 @@
  * into the mapped file where that needs no conversion. */
 typedef struct dcv_const {
     const char *name;
-    dcv_dtype type;             /* DCV_F32 or DCV_I64 */
+    dcv_dtype type; /* DCV_F32 or DCV_I64 */
     dcv_dims dims;
     const void *data;
     const char *stored;
 } dcv_const;
 
 typedef enum dcv_attr_type {
-    DCV_ATTR_INT, DCV_ATTR_INTS, DCV_ATTR_FLOAT, DCV_ATTR_FLOATS, DCV_ATTR_STRING, DCV_ATTR_STRINGS,
-    DCV_ATTR_TENSOR, DCV_ATTR_OTHER /* graphs, sparse tensors, types: kept by name only */
+    DCV_ATTR_INT,
+    DCV_ATTR_INTS,
+    DCV_ATTR_FLOAT,
+    DCV_ATTR_FLOATS,
+    DCV_ATTR_STRING,
+    DCV_ATTR_STRINGS,
+    DCV_ATTR_TENSOR,
+    DCV_ATTR_OTHER /* graphs, sparse tensors, types: kept by name only */
 } dcv_attr_type;
 
 typedef struct dcv_attr {
     const char *name;
     dcv_attr_type type;
-    int n;                      /* elements of i, f or s */
+    int n; /* elements of i, f or s */
     const int64_t *i;
     const double *f;
     const char *const *s;
@@ -39,36 +45,36 @@ typedef struct dcv_attr {
 } dcv_attr;
 
 typedef struct dcv_model_node {
-    const char *name;           /* "" if the file has none */
-    const char *op, *domain;    /* domain "" is ONNX's own */
+    const char *name;        /* "" if the file has none */
+    const char *op, *domain; /* domain "" is ONNX's own */
     int n_in, n_out, n_attr;
-    const char *const *in;      /* "" where an optional input is left out */
+    const char *const *in; /* "" where an optional input is left out */
     const char *const *out;
     const dcv_attr *attr;
 } dcv_model_node;
 
 typedef struct dcv_model_value { /* a graph input or output */
     const char *name;
-    int elem_type;              /* ONNX TensorProto.DataType; 0 if not said */
-    const char *elem_name;      /* "float", "float16", "int64" ... */
-    int rank;                   /* -1 if not said */
-    int64_t dim[DCV_MAX_RANK];  /* -1: symbolic or not said */
+    int elem_type;                    /* ONNX TensorProto.DataType; 0 if not said */
+    const char *elem_name;            /* "float", "float16", "int64" ... */
+    int rank;                         /* -1 if not said */
+    int64_t dim[DCV_MAX_RANK];        /* -1: symbolic or not said */
     const char *symbol[DCV_MAX_RANK]; /* NULL where a number or nameless */
 } dcv_model_value;
 
 typedef struct dcv_model {
     const char *file;
     int64_t ir_version;
-    int opset;                  /* of the ONNX domain, 7 or newer */
+    int opset; /* of the ONNX domain, 7 or newer */
     const char *producer;
     int n_node, n_const, n_in, n_out;
-    dcv_model_node *node;       /* in topological order (sorted here if the file is not) */
-    dcv_const *constant;        /* initialisers */
-    dcv_model_value *in;        /* graph inputs that are not initialisers */
+    dcv_model_node *node; /* in topological order (sorted here if the file is not) */
+    dcv_const *constant;  /* initialisers */
+    dcv_model_value *in;  /* graph inputs that are not initialisers */
     dcv_model_value *out;
-    dcv_sha256 sha256;          /* of the file and its external data */
-    int64_t bytes;              /* of the file and its external data */
-    void *own;                  /* private: mappings and arena */
+    dcv_sha256 sha256; /* of the file and its external data */
+    int64_t bytes;     /* of the file and its external data */
+    void *own;         /* private: mappings and arena */
 } dcv_model;
 
 /* Read a model.  DCV_ENOINPUT; DCV_EDATA for a broken, cyclic or oversized one, an opset below 7, external
@@ -77,7 +83,7 @@ dcv_status dcv_model_open(const char *file, dcv_model **out) DCV_MUST_USE;
 void dcv_model_free(dcv_model *m);
 
 const dcv_attr *dcv_model_attr(const dcv_model_node *node, const char *name); /* NULL if absent */
-const dcv_const *dcv_model_const(const dcv_model *m, const char *name);        /* NULL if absent */
+const dcv_const *dcv_model_const(const dcv_model *m, const char *name);       /* NULL if absent */
 
 /* Read one serialised TensorProto (.pb of an ONNX test case); freed by dcv_const_free(). */
 dcv_status dcv_const_read(const char *file, dcv_const **out) DCV_MUST_USE;

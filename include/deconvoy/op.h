@@ -18,7 +18,7 @@ typedef struct dcv_blob {
     const dcv_dims *dims; /* of one picture */
     int n;                /* pictures; 1 for constants */
     int block;
-    int64_t n_stride;     /* floats from a picture to the next; 0 for constants */
+    int64_t n_stride; /* floats from a picture to the next; 0 for constants */
 } dcv_blob;
 
 /* Channels C, blocks of them, cells per channel, floats of one picture. */
@@ -37,17 +37,17 @@ typedef struct dcv_io {
 
 /* Which layouts an operator's kernel can read and write. */
 typedef enum dcv_layout {
-    DCV_LAYOUT_PLAIN,     /* block 1 only */
-    DCV_LAYOUT_SAME,      /* any block, the same for all batched inputs and outputs of rank >= 3 */
-    DCV_LAYOUT_OWN        /* says so itself (prepare: convolutions) */
+    DCV_LAYOUT_PLAIN, /* block 1 only */
+    DCV_LAYOUT_SAME,  /* any block, the same for all batched inputs and outputs of rank >= 3 */
+    DCV_LAYOUT_OWN    /* says so itself (prepare: convolutions) */
 } dcv_layout;
 
 typedef enum dcv_op_flag {
-    DCV_OP_VIEW = 1,      /* output 0 is input 0's memory under another shape */
-    DCV_OP_IN_PLACE = 2,  /* output 0 may share input 0's memory */
-    DCV_OP_ACTIVATION = 4,/* its output is a layer of `layers: all` */
+    DCV_OP_VIEW = 1,        /* output 0 is input 0's memory under another shape */
+    DCV_OP_IN_PLACE = 2,    /* output 0 may share input 0's memory */
+    DCV_OP_ACTIVATION = 4,  /* its output is a layer of `layers: all` */
     DCV_OP_ELEMENTWISE = 8, /* a cell depends on the same cell alone */
-    DCV_OP_DENSE = 16     /* matrix product: wants several pictures at once */
+    DCV_OP_DENSE = 16       /* matrix product: wants several pictures at once */
 } dcv_op_flag;
 
 /* Shape inference: fill type and dims of the outputs, from dims of the inputs (and values of constant ones). */
@@ -64,27 +64,28 @@ typedef struct dcv_fold_io {
     int n_in, n_out;
     const dcv_value *const *x;
     const dcv_value *y;
-    void *const *to;           /* [n_out] float or int64_t as y[i].type says */
+    void *const *to; /* [n_out] float or int64_t as y[i].type says */
 } dcv_fold_io;
 
 struct dcv_op {
-    const char *name;          /* ONNX op_type, domain "" */
-    int min_in, max_in;        /* max_in -1: any number */
+    const char *name;   /* ONNX op_type, domain "" */
+    int min_in, max_in; /* max_in -1: any number */
     int max_out;
     size_t attr_size;
-    const dcv_field *fields;   /* attributes; others are refused unless default-valued or listed in ignored */
-    const char *ignored;       /* "a|b": attributes without effect here */
-    int flags;                 /* dcv_op_flag */
+    const dcv_field *fields; /* attributes; others are refused unless default-valued or listed in ignored */
+    const char *ignored;     /* "a|b": attributes without effect here */
+    int flags;               /* dcv_op_flag */
     dcv_layout layout;
     dcv_status (*shape)(const dcv_shape_io *io);
-    dcv_status (*fold)(const dcv_fold_io *io);  /* NULL: folded with forward, in plain layout, where all is float32 */
-    /* Cells along spatial axis axis (0 = rows) of input k that output cells o read, before clipping; NULL: the same cells. */
+    dcv_status (*fold)(const dcv_fold_io *io); /* NULL: folded with forward, in plain layout, where all is float32 */
+    /* Cells along spatial axis axis (0 = rows) of input k that output cells o read, before clipping; NULL: the same
+     * cells. */
     dcv_span (*reads)(const dcv_graph *g, const dcv_node *nd, int k, int axis, dcv_span o);
-    int64_t (*macs)(const dcv_graph *g, const dcv_node *nd);           /* NULL: 0 */
+    int64_t (*macs)(const dcv_graph *g, const dcv_node *nd); /* NULL: 0 */
     void (*forward)(const dcv_graph *g, const dcv_node *nd, const dcv_io *io);
 };
 
-const dcv_op *dcv_op_find(const char *name);  /* NULL if we have none */
-const dcv_op *dcv_op_at(int i);               /* the table in order; NULL past its end */
+const dcv_op *dcv_op_find(const char *name); /* NULL if we have none */
+const dcv_op *dcv_op_at(int i);              /* the table in order; NULL past its end */
 
 #endif

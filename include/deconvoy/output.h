@@ -9,8 +9,8 @@
 
 #include "deconvoy/store.h"
 
-typedef struct dcv_output dcv_output;     /* the .part file of a run; shared by the threads of a rank */
-typedef struct dcv_result dcv_result;     /* what one unit has put so far; one thread's */
+typedef struct dcv_output dcv_output; /* the .part file of a run; shared by the threads of a rank */
+typedef struct dcv_result dcv_result; /* what one unit has put so far; one thread's */
 
 /* Write n elements from element first on of data set id (number from dcv_store_dataset()).
  * DCV_EIO with errno's text; the unit is then not done. */

@@ -9,8 +9,8 @@
 #include "deconvoy/job.h"
 
 typedef struct dcv_run_options {
-    bool fresh;              /* discard a partial or finished result */
-    double deadline_s;       /* < 0: none */
+    bool fresh;        /* discard a partial or finished result */
+    double deadline_s; /* < 0: none */
 } dcv_run_options;
 
 /* Run kind with configuration c from plan to sealed file.  The status is the same on every rank; the message is kept

@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-#define DCV_MUST_USE __attribute__((warn_unused_result))
+#define DCV_MUST_USE     __attribute__((warn_unused_result))
 #define DCV_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 typedef enum dcv_status {
@@ -49,17 +49,19 @@ int dcv_exit_code(dcv_status code);
  * meant.  names: n strings. */
 const char *dcv_nearest(const char *word, const char *const *names, size_t n);
 
-#define DCV_TRY(call)                            \
-    do {                                         \
-        dcv_status dcv_try_ = (call);            \
-        if (dcv_try_ != DCV_OK) return dcv_try_; \
+#define DCV_TRY(call)                                                                                                  \
+    do {                                                                                                               \
+        dcv_status dcv_try_ = (call);                                                                                  \
+        if (dcv_try_ != DCV_OK)                                                                                        \
+            return dcv_try_;                                                                                           \
     } while (0)
 
 /* Like DCV_TRY where something is held: sets st and goes to the label done. */
-#define DCV_TRY_DONE(st, call)            \
-    do {                                  \
-        (st) = (call);                    \
-        if ((st) != DCV_OK) goto done;    \
+#define DCV_TRY_DONE(st, call)                                                                                         \
+    do {                                                                                                               \
+        (st) = (call);                                                                                                 \
+        if ((st) != DCV_OK)                                                                                            \
+            goto done;                                                                                                 \
     } while (0)
 
 /* A fault of the program itself, always checked: prints the place and aborts. */

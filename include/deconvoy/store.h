@@ -21,8 +21,8 @@ dcv_status dcv_store_int(dcv_store *s, const char *path, const char *name, int64
 
 /* Declare a data set; parents are made.  Returns its number, 0 .. (in *id).
  * text_bytes > 0: fixed-length UTF-8 strings of that many bytes (type is then ignored). */
-dcv_status dcv_store_dataset(dcv_store *s, const char *path, dcv_dtype type, int64_t text_bytes,
-                             const dcv_dims *dims, int *id) DCV_MUST_USE;
+dcv_status dcv_store_dataset(dcv_store *s, const char *path, dcv_dtype type, int64_t text_bytes, const dcv_dims *dims,
+                             int *id) DCV_MUST_USE;
 
 /* Values known now, written with the skeleton.  bytes must be the data set's size; copied. */
 dcv_status dcv_store_values(dcv_store *s, int id, const void *values, size_t bytes) DCV_MUST_USE;
@@ -32,19 +32,20 @@ dcv_status dcv_store_values(dcv_store *s, int id, const void *values, size_t byt
 dcv_status dcv_store_axis(dcv_store *s, int id, int axis, int scale, const char *label) DCV_MUST_USE;
 
 /* NXdata of a group: its signal and the names of that data set's axes ("." where none). */
-dcv_status dcv_store_nxdata(dcv_store *s, const char *group, const char *signal, const char *const *axes, int n_axes) DCV_MUST_USE;
+dcv_status dcv_store_nxdata(dcv_store *s, const char *group, const char *signal, const char *const *axes,
+                            int n_axes) DCV_MUST_USE;
 
 /* Mark a data set as pictures (CLASS=IMAGE, IMAGE_VERSION, IMAGE_SUBCLASS, INTERLACE_MODE). */
 dcv_status dcv_store_image(dcv_store *s, int id, int channels) DCV_MUST_USE;
 
 /* What was declared. */
 typedef struct dcv_region {
-    const char *path;     /* with leading slash */
+    const char *path; /* with leading slash */
     size_t elem_bytes;
     dcv_dims dims;
-    int64_t bytes;        /* of the whole data set */
-    int64_t offset;       /* in the file; -1 before dcv_store_create() */
-    bool preset;          /* has values from dcv_store_values() */
+    int64_t bytes;  /* of the whole data set */
+    int64_t offset; /* in the file; -1 before dcv_store_create() */
+    bool preset;    /* has values from dcv_store_values() */
 } dcv_region;
 int dcv_store_count(const dcv_store *s);
 const dcv_region *dcv_store_region(const dcv_store *s, int id);
@@ -73,15 +74,16 @@ void dcv_h5_close(dcv_h5 *f);
 typedef struct dcv_h5_info {
     dcv_dims dims;
     dcv_dtype type;
-    int64_t text_bytes;   /* of fixed-length strings, else 0 */
-    int64_t offset;       /* in the file, where contiguous, little-endian and allocated; else -1 */
+    int64_t text_bytes; /* of fixed-length strings, else 0 */
+    int64_t offset;     /* in the file, where contiguous, little-endian and allocated; else -1 */
 } dcv_h5_info;
 dcv_status dcv_h5_info_of(dcv_h5 *f, const char *path, dcv_h5_info *out) DCV_MUST_USE;
 bool dcv_h5_has(dcv_h5 *f, const char *path);
 
 /* Read rows [first, first + n) of the leading axis as type (converted).  to has room for them. */
 dcv_status dcv_h5_read(dcv_h5 *f, const char *path, dcv_dtype type, int64_t first, int64_t n, void *to) DCV_MUST_USE;
-dcv_status dcv_h5_read_text(dcv_h5 *f, const char *path, int64_t first, int64_t n, char *to, size_t text_bytes) DCV_MUST_USE;
+dcv_status dcv_h5_read_text(dcv_h5 *f, const char *path, int64_t first, int64_t n, char *to,
+                            size_t text_bytes) DCV_MUST_USE;
 
 /* Attribute as text (numbers printed); new memory (dcv_free), NULL if it is not there. */
 char *dcv_h5_attribute(dcv_h5 *f, const char *path, const char *name) DCV_MUST_USE;
@@ -92,6 +94,7 @@ dcv_status dcv_h5_visit(dcv_h5 *f, dcv_h5_visit_fn fn, void *ctx) DCV_MUST_USE;
 
 /* Try to open path of file in a forked child with limits on time and memory (hostile files can crash
  * HDF5 and TIFF readers).  Its death is DCV_EDATA.  Before MPI_Init only. */
-dcv_status dcv_probe(const char *file, dcv_status (*open_and_close)(const char *file, void *ctx), void *ctx) DCV_MUST_USE;
+dcv_status dcv_probe(const char *file, dcv_status (*open_and_close)(const char *file, void *ctx),
+                     void *ctx) DCV_MUST_USE;
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "deconvoy/status.h"
 
-#define DCV_MAX_RANK 8
+#define DCV_MAX_RANK  8
 #define DCV_MAX_SPACE 3 /* spatial axes of a window operator: depth, rows, columns */
 
 typedef struct dcv_dims {
@@ -17,7 +17,7 @@ typedef struct dcv_dims {
     int64_t d[DCV_MAX_RANK];
 } dcv_dims;
 
-typedef enum dcv_dtype { DCV_F32, DCV_F64, DCV_I32, DCV_I64, DCV_U8, DCV_N_DTYPE } dcv_dtype;
+typedef enum dcv_dtype { DCV_F32, DCV_F64, DCV_I16, DCV_I32, DCV_I64, DCV_U8, DCV_U32, DCV_N_DTYPE } dcv_dtype;
 
 size_t dcv_dtype_bytes(dcv_dtype t);
 

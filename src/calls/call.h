@@ -6,8 +6,8 @@
 
 typedef struct dcv_call {
     const char *name;
-    const char *usage;  /* "run CONFIG [--set key.path=VALUE]... [--fresh] [--deadline SECONDS]" */
-    const char *help;   /* one line, no full stop */
+    const char *usage; /* "run CONFIG [--set key.path=VALUE]... [--fresh] [--deadline SECONDS]" */
+    const char *help;  /* one line, no full stop */
     /* Does it initialise MPI?  Others print from one rank under mpirun (rank by environment). */
     int needs_mpi;
     /* argv[0] is the call's name.  May set *exit_code itself where it returns DCV_OK (conform's 1). */

@@ -11,17 +11,17 @@
 typedef enum dcv_act { DCV_ACT_NONE, DCV_ACT_RELU, DCV_ACT_CLIP } dcv_act; /* fused activation */
 
 typedef struct dcv_conv_desc {
-    int n;                                 /* pictures in one call */
-    int n_space;                           /* 1, 2 or 3; arrays below are [depth,] rows, cols */
-    int64_t groups, ic, oc;                /* all channels, not per group */
+    int n;                  /* pictures in one call */
+    int n_space;            /* 1, 2 or 3; arrays below are [depth,] rows, cols */
+    int64_t groups, ic, oc; /* all channels, not per group */
     int64_t in[DCV_MAX_SPACE], out[DCV_MAX_SPACE];
     dcv_window win[DCV_MAX_SPACE];
-    bool has_bias, add;                    /* add: y = act(conv + bias + y), y given by the caller */
+    bool has_bias, add; /* add: y = act(conv + bias + y), y given by the caller */
     dcv_act act;
-    float act_lo, act_hi;                  /* DCV_ACT_CLIP */
+    float act_lo, act_hi; /* DCV_ACT_CLIP */
     dcv_precision precision;
-    int x_block, y_block;                  /* layouts: 1, 8 or 16 */
-    int64_t x_stride, y_stride;            /* floats from a picture to the next */
+    int x_block, y_block;       /* layouts: 1, 8 or 16 */
+    int64_t x_stride, y_stride; /* floats from a picture to the next */
 } dcv_conv_desc;
 
 typedef struct dcv_conv dcv_conv;
@@ -34,7 +34,8 @@ typedef struct dcv_backend {
     void (*conv_free)(dcv_conv *c);
     size_t (*packed_bytes)(const dcv_conv *c);
     size_t (*scratch_bytes)(const dcv_conv *c);
-    /* w: [oc, ic/groups, kernel...] row-major; scale, if not NULL, [oc] multiplies output channels (folded BatchNorm). */
+    /* w: [oc, ic/groups, kernel...] row-major; scale, if not NULL, [oc] multiplies output channels (folded BatchNorm).
+     */
     void (*pack)(const dcv_conv *c, const float *w, const float *scale, void *packed);
     /* bias: [oc padded to y_block] or NULL. */
     void (*run)(const dcv_conv *c, const float *x, const void *packed, const float *bias, float *y, void *scratch);
