@@ -1,3 +1,5 @@
+cmake_minimum_required(VERSION 3.18)
+
 # Fails where a file includes a header of a layer above its own, or a foreign library's header away from its
 # one door.  Public headers belong to the layer that implements them.
 set(order core io engine deblur runtime report jobs calls)
