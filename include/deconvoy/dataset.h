@@ -69,6 +69,9 @@ typedef enum dcv_read { DCV_READ_INPUT = 1, DCV_READ_PICTURE = 2 } dcv_read;
 dcv_status dcv_dataset_read(const dcv_dataset *d, int64_t i, int what, dcv_item *out) DCV_MUST_USE;
 void dcv_item_clear(dcv_item *it);
 
+/* Rows and columns of item i's network input, known from the headers. */
+void dcv_dataset_extent(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w);
+
 /* Bytes that reading one item may hold at most, for the memory limit. */
 int64_t dcv_dataset_item_bytes(const dcv_dataset *d);
 
