@@ -1,0 +1,14 @@
+/* vector.h -- wider vectors where the machine has them. */
+#ifndef DCV_ENGINE_VECTOR_H
+#define DCV_ENGINE_VECTOR_H
+
+/* Wider vectors where the machine has them; the arithmetic is the same in each (contraction is off). */
+#ifndef DCV_CLONES
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define DCV_CLONES __attribute__((target_clones("arch=skylake-avx512", "avx2", "default")))
+#else
+#define DCV_CLONES
+#endif
+#endif
+
+#endif
