@@ -50,10 +50,24 @@ typedef struct dcv_region {
 int dcv_store_count(const dcv_store *s);
 const dcv_region *dcv_store_region(const dcv_store *s, int id);
 
-/* Make the skeleton file (sec2, V18 format) and learn the offsets and the file's size.
- * /checksums/path and /checksums/crc32c are added here, for all other data sets.  DCV_EIO;
- * then no file is left.  Rank 0 only. */
+/* Make the skeleton file (sec2, V18 format, no file locks) and learn the offsets and the file's size.
+ * /checksums/path and /checksums/crc32c are added here, for all declared data sets in order and for
+ * /checksums/structure, whose one number is the CRC-32C of all bytes of the file but those of data sets (/checksums/path
+ * counts as structure).  They are not in dcv_store_count().  DCV_EIO, DCV_EDATA (a name that cannot be); then no
+ * file is left.  Rank 0 only. */
 dcv_status dcv_store_create(dcv_store *s, const char *file, int64_t *file_bytes) DCV_MUST_USE;
+
+/* Where /checksums/crc32c lies: u4, entry id belongs to data set id; the one after the last is written
+ * already.  NULL before dcv_store_create() or dcv_store_attach(). */
+const dcv_region *dcv_store_checksums(const dcv_store *s);
+
+/* Read all declared data sets back through fd (open for reading and writing) and write their CRCs into
+ * /checksums/crc32c.  Syncs nothing.  DCV_EIO, DCV_ENOMEM. */
+dcv_status dcv_store_seal(const dcv_store *s, int fd) DCV_MUST_USE;
+
+/* CRC-32C of a stretch of a file that follows bytes whose CRC is *crc; start with 0.  DCV_EIO, also where
+ * the file ends before. */
+dcv_status dcv_store_crc(int fd, int64_t offset, int64_t bytes, uint32_t *crc) DCV_MUST_USE;
 
 /* Learn the offsets from a skeleton that is there (read-only, no status byte is touched);
  * DCV_EDATA if it does not hold what is declared. */
@@ -69,8 +83,9 @@ typedef struct dcv_h5 dcv_h5; /* a file open for reading; calls are serialised i
 dcv_status dcv_h5_open(const char *file, dcv_h5 **out) DCV_MUST_USE; /* DCV_ENOINPUT, DCV_EDATA */
 void dcv_h5_close(dcv_h5 *f);
 
-/* Shape and type of a data set (integers are reported as u1, i4 or i8 by size and sign).
- * External links, external storage and virtual data sets are refused: DCV_EDATA. */
+/* Shape and type of a data set (integers are reported as u1, i4 or i8 by size and sign, texts as u1).
+ * External links, external storage and virtual data sets are refused: DCV_EDATA.  So are other types, but
+ * dcv_h5_visit() shows them as DCV_N_DTYPE. */
 typedef struct dcv_h5_info {
     dcv_dims dims;
     dcv_dtype type;
@@ -80,13 +95,18 @@ typedef struct dcv_h5_info {
 dcv_status dcv_h5_info_of(dcv_h5 *f, const char *path, dcv_h5_info *out) DCV_MUST_USE;
 bool dcv_h5_has(dcv_h5 *f, const char *path);
 
-/* Read rows [first, first + n) of the leading axis as type (converted).  to has room for them. */
+/* Read rows [first, first + n) of the leading axis as type (converted; a scalar is one row).  to has room for
+ * them.  Texts: n of text_bytes bytes each, padded with 0, cut if longer. */
 dcv_status dcv_h5_read(dcv_h5 *f, const char *path, dcv_dtype type, int64_t first, int64_t n, void *to) DCV_MUST_USE;
 dcv_status dcv_h5_read_text(dcv_h5 *f, const char *path, int64_t first, int64_t n, char *to,
                             size_t text_bytes) DCV_MUST_USE;
 
-/* Attribute as text (numbers printed); new memory (dcv_free), NULL if it is not there. */
+/* Attribute as text (numbers printed, several with a blank between); new memory (dcv_free), NULL if it is not there. */
 char *dcv_h5_attribute(dcv_h5 *f, const char *path, const char *name) DCV_MUST_USE;
+
+/* Where the bytes of a contiguous data set lie, whatever its type; offset -1 and bytes 0 where it holds none. DCV_EDATA
+ * if it is stored in another way or beyond the end of the file. */
+dcv_status dcv_h5_storage(dcv_h5 *f, const char *path, int64_t *offset, int64_t *bytes) DCV_MUST_USE;
 
 /* Visit every data set (path with leading slash), depth first in name order. */
 typedef dcv_status (*dcv_h5_visit_fn)(void *ctx, const char *path, const dcv_h5_info *info);
