@@ -19,18 +19,6 @@ typedef struct verdict {
     char message[1000];
 } verdict;
 
-static rlim_t mapped_bytes(void)
-{
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f) {
-        if (fscanf(f, "%lu", &pages) != 1)
-            pages = 0;
-        (void)fclose(f);
-    }
-    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
-}
-
 static void limit(int what, rlim_t to)
 {
     struct rlimit r;
@@ -38,6 +26,19 @@ static void limit(int what, rlim_t to)
         r.rlim_cur = to;
         (void)setrlimit(what, &r);
     }
+}
+
+static void limit_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* which maps terabytes */
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f)
+        return;
+    if (fscanf(f, "%lu", &pages) == 1)
+        limit(RLIMIT_AS, (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + MORE_MEMORY);
+    (void)fclose(f);
+#endif
 }
 
 /* In the child: default signals, no core, nothing on stderr (the C library's last words), limits. */
@@ -51,9 +52,7 @@ static void settle(void)
         (void)dup2(null, STDERR_FILENO);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_CPU, CPU_S);
-#ifndef __SANITIZE_ADDRESS__ /* which maps terabytes */
-    limit(RLIMIT_AS, mapped_bytes() + MORE_MEMORY);
-#endif
+    limit_memory();
     (void)alarm(WALL_S);
 }
 

@@ -315,8 +315,8 @@ static dcv_status select_rows(const dcv_h5 *f, const char *path, hid_t set, int6
     DCV_TRY(read_dims(f, path, set, &dims));
     const int64_t rows = dims.n ? dims.d[0] : 1;
     if (first < 0 || n < 0 || first > rows || n > rows - first)
-        return dcv_fail(DCV_EDATA, "%s: %s: no rows %lld to %lld; it has %lld", f->name, path, (long long)first,
-                        (long long)(first + n), (long long)rows);
+        return dcv_fail(DCV_EDATA, "%s: %s: no %lld rows from row %lld on; it has %lld", f->name, path, (long long)n,
+                        (long long)first, (long long)rows);
     DCV_TRY(need(f, path, *file_space = h5_hold(h, H5Dget_space(set))));
     if (dims.n) {
         hsize_t start[DCV_MAX_RANK] = {(hsize_t)first}, count[DCV_MAX_RANK] = {(hsize_t)n};

@@ -13,6 +13,13 @@
 #include "deconvoy/memory.h"
 #include "deconvoy/store.h"
 
+/* HDF5 1.10.8 loses 264 bytes where a file cannot be created. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libhdf5";
+}
+
 static char dir[] = "/tmp/dcv_store_XXXXXX";
 
 static const char *in_dir(const char *name)
@@ -233,7 +240,10 @@ static void test_cannot_write(void)
     int64_t bytes;
     dcv_store *s = declare(&d, 10);
     CHECK_FAILS(dcv_store_create(s, in_dir("no/such.h5"), &bytes), DCV_EIO, "No such file");
-    CHECK_FAILS(dcv_store_create(s, "/dev/full", &bytes), DCV_EIO, "/dev/full");
+    if (access("/dev/full", W_OK) == 0) {
+        CHECK_FAILS(dcv_store_create(s, "/dev/full", &bytes), DCV_EIO, "/dev/full");
+        CHECK(access("/dev/full", F_OK) == 0); /* what is no file is left alone */
+    }
     dcv_store_free(s);
 }
 
