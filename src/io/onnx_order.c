@@ -32,7 +32,7 @@ const char *dcv_onnx_node_print(const dcv_model *m, int node, dcv_onnx_node_text
 static dcv_status fail_node(const dcv_model *m, int node, const char *what, const char *value)
 {
     dcv_onnx_node_text text;
-    return dcv_fail(DCV_EDATA, "%s: %s %s", dcv_onnx_node_print(m, node, text), what, value);
+    return dcv_fail(DCV_EDATA, "%s: %s%s", dcv_onnx_node_print(m, node, text), what, value);
 }
 
 static dcv_status note_given(order *o)
@@ -56,7 +56,7 @@ static dcv_status note_made(order *o, int node)
             continue;
         named++;
         if (dcv_onnx_names_add(o->maker, n->out[i], node) >= 0)
-            return fail_node(o->m, node, "makes a value that is there already:", n->out[i]);
+            return fail_node(o->m, node, "makes a value that is there already: ", n->out[i]);
     }
     return named ? DCV_OK : fail_node(o->m, node, "has no outputs", "");
 }
@@ -64,7 +64,7 @@ static dcv_status note_made(order *o, int node)
 static dcv_status push(order *o, int node)
 {
     if (o->state[node] == OPEN)
-        return fail_node(o->m, node, "is part of a cycle: it needs what is made of its output",
+        return fail_node(o->m, node, "is part of a cycle: it needs what is made of its output ",
                          o->m->node[node].out[0]);
     o->state[node] = OPEN;
     o->at[o->depth] = 0;
@@ -82,7 +82,7 @@ static dcv_status step(order *o)
         const char *name = n->in[(*at)++];
         const int maker = *name ? dcv_onnx_names_find(o->maker, name) : GIVEN;
         if (maker < 0)
-            return fail_node(o->m, node, "reads a value that nothing makes:", name);
+            return fail_node(o->m, node, "reads a value that nothing makes: ", name);
         if (maker != GIVEN && o->state[maker] != PLACED)
             return push(o, maker);
     }

@@ -1,0 +1,12 @@
+# Mutated files, a few thousand of each here; see fuzz.h for more.
+function(dcv_fuzz_test name layer)
+  add_executable(${name} fuzz/${name}.c)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE dcv_${layer})
+  add_test(NAME fuzz/${name} COMMAND ${name} 2000 1 ${ARGN})
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS "unit;fuzz" TIMEOUT 300)
+endfunction()
+
+set(onnx_good ${CMAKE_CURRENT_SOURCE_DIR}/golden/onnx/good)
+dcv_fuzz_test(fuzz_onnx io ${onnx_good}/raw_types.onnx ${onnx_good}/typed_types.onnx ${onnx_good}/attributes.onnx
+              ${onnx_good}/symbolic.onnx ${onnx_good}/unsorted.onnx ${onnx_good}/external.onnx)
