@@ -31,6 +31,7 @@ struct dcv_dataset {
     int32_t classes;               /* over the whole source; 0 if nothing has a label */
     const char *const *label_name; /* [classes] for names that are not numbers, else NULL */
     dcv_sha256 sha256;             /* of the manifest: names, sizes, labels, in order */
+    dcv_dims dims;                 /* network input of every item where fixed, [1,...]; else the largest */
     int c;                         /* channels delivered: 1 or 3, or what float data has */
     int64_t max_h, max_w;          /* largest network input; from headers where nothing fixes it */
     bool fixed;                    /* every item has max_h x max_w */
@@ -69,7 +70,7 @@ typedef enum dcv_read { DCV_READ_INPUT = 1, DCV_READ_PICTURE = 2 } dcv_read;
 dcv_status dcv_dataset_read(const dcv_dataset *d, int64_t i, int what, dcv_item *out) DCV_MUST_USE;
 void dcv_item_clear(dcv_item *it);
 
-/* Rows and columns of item i's network input, known from the headers. */
+/* Rows and columns of item i's network input, known from the headers; 0 where a header could not be read. */
 void dcv_dataset_extent(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w);
 
 /* Bytes that reading one item may hold at most, for the memory limit. */

@@ -17,9 +17,9 @@ typedef struct dcv_image {
 
 #define DCV_IMAGE_MAX_PX ((int64_t)1 << 28)
 
-/* Width and height of an encoded picture (JPEG, PNG, TIFF) in memory, from its header alone.  name is
- * for messages.  DCV_EDATA. */
-dcv_status dcv_image_size(const void *bytes, size_t n, const char *name, int64_t *h, int64_t *w) DCV_MUST_USE;
+/* Height, width and channels (1 or 3, as decoded) of an encoded picture (JPEG, PNG, TIFF) in memory, from its header
+ * alone; px stays NULL.  name is for messages.  DCV_EDATA, also for more than 2^28 pixels. */
+dcv_status dcv_image_header(const void *bytes, size_t n, const char *name, dcv_image *out) DCV_MUST_USE;
 
 /* Decode.  Palette, 16-bit, CMYK and alpha become 8-bit grey or RGB as the contract says: 16
  * bits 8 by rint(x/257), alpha dropped, CMYK RGB as Pillow's convert("RGB"), first page.  A cut or corrupt file is
