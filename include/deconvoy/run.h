@@ -23,7 +23,11 @@ dcv_status dcv_check(const dcv_job_kind *kind, const dcv_config *c, int ranks, F
 /* All ranks learn the worst status and which rank has it; that rank keeps its message, sets *speaks. Collective. */
 dcv_status dcv_agree(dcv_status mine, bool *speaks);
 
-/* Checksums of a finished result. DCV_OK whole, DCV_EDATA damaged, DCV_ENOINPUT missing, DCV_ESTOP a .part. Local. */
-dcv_status dcv_verify(const char *file) DCV_MUST_USE;
+/* Is a finished result whole, to the byte?  out: what it holds.  DCV_EDATA damaged (names the data set) or no
+ * result, DCV_ENOINPUT missing, DCV_ESTOP a .part.  Local; forks a probe where MPI is not up. */
+typedef struct dcv_whole {
+    int64_t n_datasets, bytes;
+} dcv_whole;
+dcv_status dcv_verify(const char *file, dcv_whole *out) DCV_MUST_USE;
 
 #endif

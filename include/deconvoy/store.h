@@ -90,7 +90,7 @@ typedef struct dcv_h5_info {
     dcv_dims dims;
     dcv_dtype type;
     int64_t text_bytes; /* of fixed-length strings, else 0 */
-    int64_t offset;     /* in the file, where contiguous, little-endian and allocated; else -1 */
+    int64_t offset;     /* in the file, where contiguous, little-endian, just of this type and allocated; else -1 */
 } dcv_h5_info;
 dcv_status dcv_h5_info_of(dcv_h5 *f, const char *path, dcv_h5_info *out) DCV_MUST_USE;
 bool dcv_h5_has(dcv_h5 *f, const char *path);
