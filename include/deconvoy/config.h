@@ -67,17 +67,22 @@ typedef struct dcv_slurm_options {
     dcv_names modules, extra;
 } dcv_slurm_options;
 
+typedef struct dcv_config dcv_config;
+
 /* One job kind's section: key = job name. */
 typedef struct dcv_section {
     const char *job, *help;
     const dcv_field *fields;
     size_t size;                     /* bytes of the struct that fields describe */
     bool needs_model, needs_dataset; /* those sections' file and source are required */
+    /* Fill in what depends on other keys, so that text has it, and refuse what does not go together (with
+     * dcv_config_fail()).  After all keys are read; may be NULL. */
+    dcv_status (*resolve)(dcv_config *c);
 } dcv_section;
 
-typedef struct dcv_config dcv_config;
 struct dcv_config {
     const dcv_section *section;
+    char *name;              /* of the job */
     char *file;   /* the YAML file, as given */
     char *output; /* as written */
     dcv_model_options model;

@@ -78,7 +78,7 @@ struct dcv_field {
     dcv_form form;           /* INTS, REALS, NAMES */
     const char *words;       /* "none|imagenet|caffe" for WORD; for INTS, REALS and NAMES: words
                               * that may stand in place of the whole value ("all|none") */
-    const char *choices;     /* NAMES: each name must be one of these, if given */
+    const char *choices;     /* NAMES, STRING: each must be one of these, if given */
     const dcv_field *fields; /* SECTION: its table */
     size_t given;            /* SECTION: 1 + offset of a bool set where the section is written,
                               * for sections that are absent by default (none writes that); 0: always there */
@@ -96,6 +96,13 @@ struct dcv_field {
 /* Words of a "a|b|c" list. */
 int dcv_word_find(const char *words, const char *word);   /* index, or -1 */
 char *dcv_word_at(const char *words, int i, char *buf, size_t n); /* buf, "" if there is none */
+
+/* Append "none, imagenet or caffe" of "none|imagenet|caffe" to the text in buf, for messages. */
+void dcv_words_list(const char *words, char *buf, size_t n);
+void dcv_words_join(const char *words, const char *last, char *buf, size_t n); /* last: " or " above */
+
+/* The word of words nearest to word, into buf; "" if none is near. */
+char *dcv_words_nearest(const char *words, const char *word, char *buf, size_t n);
 
 const dcv_field *dcv_field_find(const dcv_field *table, const char *key); /* NULL if unknown */
 
@@ -116,6 +123,9 @@ dcv_status dcv_field_set_text(const dcv_field *f, void *at, const char *text, dc
  * DCV_ECONFIG with the place of the key or value at fault. */
 dcv_status dcv_fields_read(const dcv_field *table, const dcv_tree *map, const char *path, dcv_place place, void *at,
                            dcv_arena *arena) DCV_MUST_USE;
+
+/* Set one field from a value; base is the struct that f's table describes. */
+dcv_status dcv_field_read(const dcv_field *f, const dcv_tree *value, const char *path, void *base, dcv_arena *arena) DCV_MUST_USE;
 
 /* "a whole number from 1 to 512": what a value of f has to be.  buf. */
 char *dcv_field_expects(const dcv_field *f, char *buf, size_t n);

@@ -52,12 +52,17 @@ void dcv_append(char *buf, size_t n, const char *fmt, ...)
     va_end(args);
 }
 
-void dcv_words_list(const char *words, char *buf, size_t n)
+void dcv_words_join(const char *words, const char *last, char *buf, size_t n)
 {
     size_t len;
     const char *w;
     for (int i = 0; (w = next_word(&words, &len)); i++)
-        dcv_append(buf, n, "%s%.*s", i == 0 ? "" : *words ? ", " : " or ", (int)len, w);
+        dcv_append(buf, n, "%s%.*s", i == 0 ? "" : *words ? ", " : last, (int)len, w);
+}
+
+void dcv_words_list(const char *words, char *buf, size_t n)
+{
+    dcv_words_join(words, " or ", buf, n);
 }
 
 char *dcv_words_nearest(const char *words, const char *word, char *buf, size_t n)

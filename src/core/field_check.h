@@ -10,12 +10,6 @@ bool dcv_field_length_fits(const dcv_field *f, int n);
 /* Append to buf; never past n. */
 void dcv_append(char *buf, size_t n, const char *fmt, ...) DCV_PRINTF(3, 4);
 
-/* "none, imagenet or caffe" of "none|imagenet|caffe". */
-void dcv_words_list(const char *words, char *buf, size_t n);
-
-/* The word of words nearest to word, into buf; "" if none is near. */
-char *dcv_words_nearest(const char *words, const char *word, char *buf, size_t n);
-
 /* " from 1 to 512", " of at least 1", " above 0" or "". */
 void dcv_field_range(const dcv_field *f, char *buf, size_t n);
 

@@ -84,7 +84,10 @@ char *dcv_field_expects(const dcv_field *f, char *buf, size_t n)
         dcv_append(buf, n, "a size such as 512MiB or 2GiB");
         break;
     case DCV_FIELD_STRING:
-        expect_text(f, "a text", buf, n);
+        if (f->choices)
+            dcv_words_list(f->choices, buf, n);
+        else
+            expect_text(f, "a text", buf, n);
         break;
     case DCV_FIELD_PATH:
         expect_text(f, "a path", buf, n);
@@ -204,6 +207,24 @@ static dcv_status read_text(const reader *r, const dcv_tree *node, char **out)
     return *out ? DCV_OK : DCV_ENOMEM;
 }
 
+static dcv_status check_choice(const reader *r, const dcv_tree *node)
+{
+    if (!r->f->choices || dcv_word_find(r->f->choices, node->text) >= 0)
+        return DCV_OK;
+    char near[64], list[512] = "";
+    key_text key;
+    dcv_words_nearest(r->f->choices, node->text, near, sizeof near);
+    dcv_words_list(r->f->choices, list, sizeof list);
+    return dcv_place_fail(DCV_ECONFIG, node->at, "%s knows no '%.60s'; expected %s%s%s",
+                          full_key(r->path, r->f->key, key), node->text, list, *near ? "; nearest: " : "", near);
+}
+
+static dcv_status read_string(const reader *r, char **out)
+{
+    DCV_TRY(read_text(r, r->node, out));
+    return check_choice(r, r->node);
+}
+
 /* Which of the field's words is it?  -1: none.  A quoted word is a word. */
 static int word_of(const reader *r, const dcv_tree *node)
 {
@@ -254,18 +275,6 @@ static dcv_status read_reals(const reader *r, dcv_reals *out)
     for (int i = 0; i < out->n; i++, node = node->next)
         DCV_TRY(read_real(r, node, &out->v[i]));
     return DCV_OK;
-}
-
-static dcv_status check_choice(const reader *r, const dcv_tree *node)
-{
-    if (!r->f->choices || dcv_word_find(r->f->choices, node->text) >= 0)
-        return DCV_OK;
-    char near[64], list[512] = "";
-    key_text key;
-    dcv_words_nearest(r->f->choices, node->text, near, sizeof near);
-    dcv_words_list(r->f->choices, list, sizeof list);
-    return dcv_place_fail(DCV_ECONFIG, node->at, "%s has no '%.60s'; expected %s%s%s",
-                          full_key(r->path, r->f->key, key), node->text, list, *near ? "; nearest: " : "", near);
 }
 
 static dcv_status read_names(const reader *r, dcv_names *out)
@@ -346,7 +355,7 @@ static dcv_status read_field(const reader *r, void *base)
     case DCV_FIELD_STRING:
     case DCV_FIELD_PATH:
         if (word_of(r, r->node) != 0)
-            return read_text(r, r->node, to);
+            return read_string(r, to);
         *(char **)to = NULL;
         return DCV_OK;
     case DCV_FIELD_WORD:
@@ -392,6 +401,12 @@ static dcv_status check_required(const dcv_field *table, const dcv_tree *map, co
     return DCV_OK;
 }
 
+dcv_status dcv_field_read(const dcv_field *f, const dcv_tree *value, const char *path, void *base, dcv_arena *arena)
+{
+    const reader r = {f, value, path, arena};
+    return read_field(&r, base);
+}
+
 dcv_status dcv_fields_read(const dcv_field *table, const dcv_tree *map, const char *path, dcv_place place, void *at,
                            dcv_arena *arena)
 {
@@ -399,8 +414,7 @@ dcv_status dcv_fields_read(const dcv_field *table, const dcv_tree *map, const ch
         const dcv_field *f = dcv_field_find(table, c->key);
         if (!f)
             return unknown_key(table, c, path);
-        const reader r = {f, c, path, arena};
-        DCV_TRY(read_field(&r, at));
+        DCV_TRY(dcv_field_read(f, c, path, at, arena));
     }
     return check_required(table, map, path, place);
 }
@@ -433,8 +447,7 @@ dcv_status dcv_fields_default(const dcv_field *table, void *at, dcv_arena *arena
         else {
             dcv_tree *node;
             DCV_TRY(dcv_tree_flow(f->dflt, arena, &node));
-            const reader r = {f, node, "default of ", arena};
-            DCV_TRY(read_field(&r, at));
+            DCV_TRY(dcv_field_read(f, node, "default", at, arena));
         }
     }
     return DCV_OK;

@@ -199,7 +199,7 @@ static void test_refused(dcv_arena *a)
         {"{unit: 3}", "s.unit is 3; expected max or sum, or a list of 2 whole numbers"},
         {"{lags: 3}", "s.lags is 3; expected a list of 2 numbers"},
         {"{regularisation: [1]}", "s.regularisation is a list of 1; expected auto, or a number"},
-        {"{methods: [gradeint]}", "s.methods has no 'gradeint'; expected deconvnet or gradient; nearest: gradient"},
+        {"{methods: [gradeint]}", "s.methods knows no 'gradeint'; expected deconvnet or gradient; nearest: gradient"},
         {"{methods: []}", "s.methods is a list of 0"},
         {"{targets: [true]}", "s.targets: an element is true"},
         {"{layers: {a: b}}", "s.layers is a mapping"},
