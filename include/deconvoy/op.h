@@ -12,7 +12,9 @@
  *
  * block 1: each picture is row-major.  block 8 or 16: for values of rank 3 and more,
  * channels in blocks, [ceil(C/block)][spatial...][block], where the lanes past C are 0 and every operator
- * leaves them 0.  So plain is the same as block 1, and one loop nest serves all layouts. */
+ * leaves them 0.  So plain is the same as block 1, and one loop nest serves all layouts.  A value whose batch axis
+ * is not 1 is always plain.  In a walk integers are floats too; constants of type DCV_I64 are read
+ * through dcv_value.constant, never through a blob. */
 typedef struct dcv_blob {
     float *data;          /* NULL: an optional input that is left out */
     const dcv_dims *dims; /* of one picture */
@@ -47,10 +49,19 @@ typedef enum dcv_op_flag {
     DCV_OP_IN_PLACE = 2,    /* output 0 may share input 0's memory */
     DCV_OP_ACTIVATION = 4,  /* its output is a layer of `layers: all` */
     DCV_OP_ELEMENTWISE = 8, /* a cell depends on the same cell alone */
-    DCV_OP_DENSE = 16       /* matrix product: wants several pictures at once */
+    DCV_OP_DENSE = 16,      /* matrix product: wants several pictures at once */
+    DCV_OP_OF_SHAPE = 32    /* its outputs depend on the shapes of its inputs alone: always folded */
 } dcv_op_flag;
 
-/* Shape inference: fill type and dims of the outputs, from dims of the inputs (and values of constant ones). */
+/* Cells along one axis: lo, lo + step, ... below hi, step >= 1.  Those outside the tensor (padding) do not count. */
+typedef struct dcv_cells {
+    int64_t lo, hi, step;
+} dcv_cells;
+
+#define DCV_AXIS_MIXED -1 /* no axis of the output runs along it: every cell reads all of it */
+
+/* Shape inference: fill type and dims of the outputs, from dims of the inputs (and values of constant ones).  May also
+ * complete node->attr with what follows from the shapes (windows after auto_pad, axes made positive). */
 typedef struct dcv_shape_io {
     const dcv_node *node;
     int n_in, n_out;
@@ -78,9 +89,12 @@ struct dcv_op {
     dcv_layout layout;
     dcv_status (*shape)(const dcv_shape_io *io);
     dcv_status (*fold)(const dcv_fold_io *io); /* NULL: folded with forward, in plain layout, where all is float32 */
-    /* Cells along spatial axis axis (0 = rows) of input k that output cells o read, before clipping; NULL: the same
-     * cells. */
-    dcv_span (*reads)(const dcv_graph *g, const dcv_node *nd, int k, int axis, dcv_span o);
+    /* The axis of output j that runs along axis axis of input k, or DCV_AXIS_MIXED.  NULL: the same axis counted
+     * from the last, as broadcasting has it. */
+    int (*carries)(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j);
+    /* Cells along axis axis of input k that cell o along carries() of output j reads.  NULL: cell o (the only cell
+     * where the input is broadcast). */
+    dcv_cells (*reads)(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o);
     int64_t (*macs)(const dcv_graph *g, const dcv_node *nd); /* NULL: 0 */
     void (*forward)(const dcv_graph *g, const dcv_node *nd, const dcv_io *io);
 };

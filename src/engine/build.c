@@ -1,0 +1,461 @@
+/* build.c -- from a model to a graph: names to numbers, shapes, constants folded, what nobody needs left out. */
+#include <stdio.h>
+#include <string.h>
+#include "engine/build.h"
+
+/* Names of values: open addressing, a power of two of slots, at most half full. */
+typedef struct names {
+    size_t n;
+    int *slot; /* value + 1; 0: free */
+} names;
+
+typedef struct builder {
+    const dcv_model *m;
+    dcv_graph *g;
+    dcv_arena *arena; /* becomes g->own */
+    names names;
+    bool *needed; /* model nodes that some output needs */
+    int64_t fold_left;
+} builder;
+
+static size_t hash(const char *s)
+{
+    uint64_t h = 14695981039346656037u;
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 1099511628211u;
+    return (size_t)(h ^ h >> 29);
+}
+
+/* The slot of a name: where it is, or the free one where it would go. */
+static int *slot_of(const builder *b, const char *name)
+{
+    size_t i = hash(name) & (b->names.n - 1);
+    while (b->names.slot[i] && strcmp(b->g->value[b->names.slot[i] - 1].name, name))
+        i = (i + 1) & (b->names.n - 1);
+    return &b->names.slot[i];
+}
+
+static int find(const builder *b, const char *name)
+{
+    return *slot_of(b, name) - 1;
+}
+
+static dcv_status add_value(builder *b, const char *name, int *out)
+{
+    dcv_graph *g = b->g;
+    int *slot = slot_of(b, name);
+    if (*name && *slot)
+        return dcv_fail(DCV_EDATA, "\"%s\" is made twice", name);
+    *out = g->n_value++;
+    g->value[*out] = (dcv_value){.name = name, .producer = -1};
+    if (*name)
+        *slot = g->n_value;
+    return DCV_OK;
+}
+
+static dcv_status sizes(builder *b)
+{
+    const dcv_model *m = b->m;
+    size_t n = (size_t)m->n_in + (size_t)m->n_const, slots = 16;
+    for (int i = 0; i < m->n_node; i++)
+        n += (size_t)m->node[i].n_out;
+    if (n > INT32_MAX / 4)
+        return dcv_fail(DCV_EDATA, "%zu values; at most 2^29 are supported", n);
+    while (slots < 2 * n + 2)
+        slots *= 2;
+    b->names.n = slots;
+    b->names.slot = dcv_alloc(slots, sizeof *b->names.slot);
+    b->needed = dcv_alloc((size_t)m->n_node, sizeof *b->needed);
+    b->g->value = dcv_arena_alloc(b->arena, n + 1, sizeof *b->g->value);
+    b->g->node = dcv_arena_alloc(b->arena, (size_t)m->n_node + 1, sizeof *b->g->node);
+    return b->names.slot && b->needed && b->g->value && b->g->node ? DCV_OK : DCV_ENOMEM;
+}
+
+/* Node that makes each name, by the same table of names (filled with outputs only and cleared again). */
+static dcv_status mark_needed(builder *b)
+{
+    const dcv_model *m = b->m;
+    dcv_graph *g = b->g;
+    int *maker = dcv_alloc((size_t)m->n_node + 1, sizeof *maker), n = 0;
+    dcv_status st = DCV_OK;
+    if (!maker)
+        return DCV_ENOMEM;
+    for (int i = 0; i < m->n_node; i++)
+        for (int j = 0; j < m->node[i].n_out; j++) {
+            int v;
+            DCV_TRY_DONE(st, add_value(b, m->node[i].out[j], &v));
+            g->value[v].producer = i;
+        }
+    for (int o = 0; o < m->n_out; o++) {
+        const int v = find(b, m->out[o].name);
+        if (v >= 0)
+            b->needed[g->value[v].producer] = true;
+    }
+    for (int i = m->n_node - 1; i >= 0; i--)
+        for (int k = 0; b->needed[i] && k < m->node[i].n_in; k++) {
+            const int v = *m->node[i].in[k] ? find(b, m->node[i].in[k]) : -1;
+            if (v >= 0)
+                b->needed[g->value[v].producer] = true;
+        }
+done:
+    n = g->n_value;
+    memset(g->value, 0, (size_t)n * sizeof *g->value);
+    memset(b->names.slot, 0, b->names.n * sizeof *b->names.slot);
+    g->n_value = 0;
+    dcv_free(maker);
+    return st;
+}
+
+static dcv_status unsupported(const dcv_model *m, const dcv_model_node *from, const char *name)
+{
+    const char *known[256], *near = NULL;
+    size_t n = 0;
+    if (*from->domain)
+        return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\": operator %s of domain %s is not supported", name, from->op,
+                        from->domain);
+    for (const dcv_op *op; n < 256 && (op = dcv_op_at((int)n)); n++)
+        known[n] = op->name;
+    near = dcv_nearest(from->op, known, n);
+    return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\": operator %s (opset %d) is not supported%s%s", name, from->op,
+                    m->opset, near ? "; nearest known: " : "", near ? near : "");
+}
+
+/* A node must have a name in messages. */
+static const char *name_of(const dcv_model_node *from)
+{
+    if (*from->name)
+        return from->name;
+    for (int j = 0; j < from->n_out; j++)
+        if (*from->out[j])
+            return from->out[j];
+    return from->op;
+}
+
+static dcv_status count_ends(const dcv_node *nd)
+{
+    const dcv_op *op = nd->op;
+    int used = nd->n_out;
+    if (nd->n_in < op->min_in || (op->max_in >= 0 && nd->n_in > op->max_in))
+        return dcv_fail(DCV_EDATA, "node \"%s\" (%s): %d inputs; expected %d to %d", nd->name, op->name, nd->n_in,
+                        op->min_in, op->max_in);
+    while (used > 1 && !*nd->source->out[used - 1])
+        used--;
+    if (used < 1 || used > op->max_out)
+        return dcv_fail(used > 1 ? DCV_EUNSUPPORTED : DCV_EDATA, "node \"%s\" (%s): %d outputs; %d supported", nd->name,
+                        op->name, used, op->max_out);
+    return DCV_OK;
+}
+
+/* Number the inputs.  Those of a node that is needed are there, or the file is senseless. */
+static dcv_status join_inputs(builder *b, dcv_node *nd)
+{
+    int n = nd->source->n_in;
+    while (n > 0 && !*nd->source->in[n - 1])
+        n--;
+    nd->n_in = n;
+    nd->in = dcv_arena_alloc(b->arena, (size_t)n + 1, sizeof *nd->in);
+    if (!nd->in)
+        return DCV_ENOMEM;
+    for (int k = 0; k < n; k++) {
+        const char *name = nd->source->in[k];
+        nd->in[k] = *name ? find(b, name) : -1;
+        if (*name && nd->in[k] < 0)
+            return dcv_fail(DCV_EDATA, "node \"%s\" (%s): input \"%s\" is not made by any node before it", nd->name,
+                            nd->op->name, name);
+        if (nd->in[k] < 0 && k < nd->op->min_in)
+            return dcv_fail(DCV_EDATA, "node \"%s\" (%s): input %d is left out", nd->name, nd->op->name, k);
+    }
+    return DCV_OK;
+}
+
+static dcv_status make_outputs(builder *b, dcv_node *nd)
+{
+    nd->n_out = nd->source->n_out < nd->op->max_out ? nd->source->n_out : nd->op->max_out;
+    nd->out = dcv_arena_alloc(b->arena, (size_t)nd->n_out + 1, sizeof *nd->out);
+    if (!nd->out)
+        return DCV_ENOMEM;
+    for (int j = 0; j < nd->n_out; j++)
+        DCV_TRY(add_value(b, nd->source->out[j], &nd->out[j]));
+    return DCV_OK;
+}
+
+static dcv_status infer(builder *b, dcv_node *nd)
+{
+    dcv_graph *g = b->g;
+    const dcv_value **x = dcv_alloc((size_t)nd->n_in + 1, sizeof *x);
+    dcv_value *y = dcv_alloc((size_t)nd->n_out + 1, sizeof *y);
+    dcv_status st = DCV_ENOMEM;
+    if (!x || !y)
+        goto done;
+    for (int k = 0; k < nd->n_in; k++)
+        x[k] = nd->in[k] >= 0 ? &g->value[nd->in[k]] : NULL;
+    for (int j = 0; j < nd->n_out; j++)
+        y[j] = g->value[nd->out[j]];
+    const dcv_shape_io io = {.node = nd, .n_in = nd->n_in, .n_out = nd->n_out, .x = x, .y = y};
+    DCV_TRY_DONE(st, nd->op->shape(&io));
+    for (int j = 0; j < nd->n_out; j++) {
+        g->value[nd->out[j]] = y[j];
+        st = dcv_dims_check(&y[j].dims);
+        if (st != DCV_OK) {
+            dcv_fail_in(st, "node \"%s\" (%s)", nd->name, nd->op->name);
+            goto done;
+        }
+    }
+done:
+    dcv_free(x);
+    dcv_free(y);
+    return st;
+}
+
+static bool known_now(const dcv_graph *g, const dcv_node *nd)
+{
+    if (nd->op->flags & DCV_OP_OF_SHAPE)
+        return true;
+    for (int k = 0; k < nd->n_in; k++)
+        if (nd->in[k] >= 0 && !g->value[nd->in[k]].constant)
+            return false;
+    return true;
+}
+
+static dcv_status add_node(builder *b, const dcv_model_node *from)
+{
+    dcv_graph *g = b->g;
+    dcv_node *nd = &g->node[g->n_node];
+    const char *name = name_of(from);
+    *nd = (dcv_node){.name = name, .opset = b->m->opset, .source = from, .n_in = from->n_in, .n_out = from->n_out};
+    nd->op = *from->domain ? NULL : dcv_op_find(from->op);
+    if (!nd->op)
+        return unsupported(b->m, from, name);
+    DCV_TRY(count_ends(nd));
+    DCV_TRY(join_inputs(b, nd));
+    DCV_TRY(dcv_attr_read(nd->op, from, name, b->arena, &nd->attr));
+    DCV_TRY(make_outputs(b, nd));
+    DCV_TRY(infer(b, nd));
+    if (known_now(g, nd))
+        return dcv_fold(g, nd, b->arena, &b->fold_left); /* the node itself is forgotten */
+    for (int j = 0; j < nd->n_out; j++) {
+        g->value[nd->out[j]].producer = g->n_node;
+        g->value[nd->out[j]].batched = true;
+    }
+    g->n_node++;
+    return DCV_OK;
+}
+
+/* Shape of input i: the caller's, which must not contradict the file but for the batch axis, or the file's. */
+static dcv_status input_dims(const dcv_model *m, int i, const dcv_dims *given, dcv_dims *out)
+{
+    const dcv_model_value *in = &m->in[i];
+    dcv_dims_text t;
+    if (!given)
+        DCV_TRY(dcv_graph_input_dims(m, i, NULL, out));
+    else
+        *out = *given;
+    for (int k = 0; k < out->n; k++)
+        if (out->d[k] < 1)
+            return dcv_fail(DCV_EDATA, "graph input \"%s\" has no fixed extent along axis %d", in->name, k);
+    dcv_status st = dcv_dims_check(out);
+    if (st != DCV_OK)
+        return dcv_fail_in(st, "graph input \"%s\"", in->name);
+    for (int k = 0; given && in->rank >= 0 && k < out->n; k++)
+        if (out->n != in->rank || (in->dim[k] >= 0 && in->dim[k] != out->d[k] && (k || out->d[0] != 1)))
+            return dcv_fail(DCV_EDATA, "graph input \"%s\" cannot have the shape %s", in->name, dcv_dims_print(out, t));
+    return DCV_OK;
+}
+
+static dcv_status add_inputs(builder *b, const dcv_dims *input)
+{
+    dcv_graph *g = b->g;
+    g->n_in = b->m->n_in;
+    g->in = dcv_arena_alloc(b->arena, (size_t)g->n_in + 1, sizeof *g->in);
+    if (!g->in)
+        return DCV_ENOMEM;
+    for (int i = 0; i < g->n_in; i++) {
+        DCV_TRY(add_value(b, b->m->in[i].name, &g->in[i]));
+        dcv_value *v = &g->value[g->in[i]];
+        DCV_TRY(input_dims(b->m, i, input ? &input[i] : NULL, &v->dims));
+        v->type = DCV_F32;
+        v->batched = true;
+    }
+    return DCV_OK;
+}
+
+static dcv_status add_constants(builder *b)
+{
+    for (int i = 0; i < b->m->n_const; i++) {
+        const dcv_const *c = &b->m->constant[i];
+        int v;
+        DCV_TRY(add_value(b, c->name, &v));
+        b->g->value[v].type = c->type;
+        b->g->value[v].dims = c->dims;
+        b->g->value[v].constant = c->data;
+    }
+    return DCV_OK;
+}
+
+static dcv_status add_outputs(builder *b)
+{
+    dcv_graph *g = b->g;
+    g->n_out = b->m->n_out;
+    g->out = dcv_arena_alloc(b->arena, (size_t)g->n_out + 1, sizeof *g->out);
+    if (!g->out)
+        return DCV_ENOMEM;
+    for (int o = 0; o < g->n_out; o++) {
+        g->out[o] = find(b, b->m->out[o].name);
+        if (g->out[o] < 0)
+            return dcv_fail(DCV_EDATA, "graph output \"%s\" is not made by any node", b->m->out[o].name);
+    }
+    return DCV_OK;
+}
+
+/* Mark live values and nodes: needed by an output (folding has cut some off). */
+static void mark_live(const dcv_graph *g, bool *value, bool *node)
+{
+    for (int o = 0; o < g->n_out; o++)
+        value[g->out[o]] = true;
+    for (int i = 0; i < g->n_in; i++)
+        value[g->in[i]] = true;
+    for (int i = g->n_node - 1; i >= 0; i--) {
+        const dcv_node *nd = &g->node[i];
+        for (int j = 0; j < nd->n_out; j++)
+            node[i] = node[i] || value[nd->out[j]];
+        for (int k = 0; node[i] && k < nd->n_in; k++)
+            if (nd->in[k] >= 0)
+                value[nd->in[k]] = true;
+        for (int j = 0; node[i] && nd->op->max_out > 2 && j < nd->n_out; j++)
+            value[nd->out[j]] = true; /* parts of a Split count even where nobody reads them */
+    }
+}
+
+/* Give the live ones their final numbers.  Pointers into g->value move, so operators must not keep any: they keep
+ * what the pointers lead to (constants). */
+static dcv_status compact(builder *b)
+{
+    dcv_graph *g = b->g;
+    bool *live = dcv_alloc((size_t)(g->n_value + g->n_node) + 1, sizeof *live), *live_node = live + g->n_value;
+    int *to = dcv_alloc((size_t)g->n_value + 1, sizeof *to), n = 0, n_node = 0;
+    dcv_status st = live && to ? DCV_OK : DCV_ENOMEM;
+    if (st != DCV_OK)
+        goto done;
+    mark_live(g, live, live_node);
+    for (int v = 0; v < g->n_value; v++) {
+        to[v] = live[v] ? n : -1;
+        if (live[v])
+            g->value[n++] = g->value[v];
+    }
+    for (int i = 0; i < g->n_node; i++) {
+        if (!live_node[i])
+            continue;
+        dcv_node *nd = &g->node[n_node];
+        *nd = g->node[i];
+        for (int k = 0; k < nd->n_in; k++)
+            nd->in[k] = nd->in[k] >= 0 ? to[nd->in[k]] : -1;
+        for (int j = 0; j < nd->n_out; j++) {
+            nd->out[j] = to[nd->out[j]];
+            if (nd->out[j] >= 0)
+                g->value[nd->out[j]].producer = n_node;
+        }
+        n_node++;
+    }
+    for (int i = 0; i < g->n_in; i++)
+        g->in[i] = to[g->in[i]];
+    for (int o = 0; o < g->n_out; o++)
+        g->out[o] = to[g->out[o]];
+    g->n_value = n;
+    g->n_node = n_node;
+done:
+    dcv_free(live);
+    dcv_free(to);
+    return st;
+}
+
+static bool reads_again(const dcv_node *nd, int k)
+{
+    for (int i = 0; i < k; i++)
+        if (nd->in[i] == nd->in[k])
+            return true;
+    return false;
+}
+
+static dcv_status list_uses(builder *b)
+{
+    dcv_graph *g = b->g;
+    for (int pass = 0; pass < 2; pass++) { /* count, then fill */
+        for (int v = 0; v < g->n_value && pass; v++) {
+            g->value[v].use = dcv_arena_alloc(b->arena, (size_t)g->value[v].n_use + 1, sizeof(int));
+            if (!g->value[v].use)
+                return DCV_ENOMEM;
+            g->value[v].n_use = 0;
+        }
+        for (int i = 0; i < g->n_node; i++)
+            for (int k = 0; k < g->node[i].n_in; k++) {
+                if (g->node[i].in[k] < 0 || reads_again(&g->node[i], k))
+                    continue;
+                dcv_value *v = &g->value[g->node[i].in[k]];
+                if (pass)
+                    v->use[v->n_use] = i;
+                v->n_use++;
+            }
+    }
+    return DCV_OK;
+}
+
+/* What a walk could not do: a second output of a view (Dropout's mask). */
+static dcv_status check_walkable(const dcv_graph *g)
+{
+    for (int i = 0; i < g->n_node; i++) {
+        const dcv_node *nd = &g->node[i];
+        if (nd->op->flags & DCV_OP_VIEW && nd->n_out > 1 && nd->out[1] >= 0)
+            return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\" (%s): its second output is used", nd->name, nd->op->name);
+        if (!nd->op->forward)
+            return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\" (%s): its inputs must be constant", nd->name, nd->op->name);
+    }
+    return DCV_OK;
+}
+
+static dcv_status build(builder *b, const dcv_dims *input, int n_input)
+{
+    if (input && n_input != b->m->n_in)
+        return dcv_fail(DCV_EDATA, "%d input shapes for %d graph inputs", n_input, b->m->n_in);
+    DCV_TRY(sizes(b));
+    DCV_TRY(mark_needed(b));
+    DCV_TRY(add_inputs(b, input));
+    DCV_TRY(add_constants(b));
+    for (int i = 0; i < b->m->n_node; i++)
+        if (b->needed[i])
+            DCV_TRY(add_node(b, &b->m->node[i]));
+    DCV_TRY(add_outputs(b));
+    DCV_TRY(compact(b));
+    DCV_TRY(list_uses(b));
+    DCV_TRY(check_walkable(b->g));
+    dcv_graph_classify(b->g);
+    return DCV_OK;
+}
+
+dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input, dcv_graph **out)
+{
+    *out = NULL;
+    dcv_arena *arena;
+    DCV_TRY(dcv_arena_new(&arena));
+    dcv_graph *g = dcv_arena_alloc(arena, 1, sizeof *g);
+    dcv_status st = DCV_ENOMEM;
+    if (g) {
+        builder b = {.m = m, .g = g, .arena = arena, .fold_left = DCV_FOLD_LIMIT};
+        g->model = m;
+        g->own = arena;
+        st = build(&b, input, n_input);
+        dcv_free(b.names.slot);
+        dcv_free(b.needed);
+    }
+    if (st != DCV_OK) {
+        dcv_arena_free(arena);
+        return m->file ? dcv_fail_in(st, "%s", m->file) : st;
+    }
+    *out = g;
+    return DCV_OK;
+}
+
+void dcv_graph_free(dcv_graph *g)
+{
+    if (g)
+        dcv_arena_free(g->own);
+}

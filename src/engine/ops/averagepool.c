@@ -1,0 +1,100 @@
+/* averagepool.c -- ONNX AveragePool (7, 10, 11, 19, 22): 1-D to 3-D, ceil_mode, count_include_pad, dilations.
+ *
+ * y = sum of x over the window / number of its cells: those inside the image, or with count_include_pad those inside
+ * image and border (what ceil_mode adds beyond the border never counts).
+ */
+#include "engine/ops/pool.h"
+
+static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
+                                   {"ceil_mode", DCV_FIELD_INT, DCV_AT(dcv_pool_attr, ceil_mode), .dflt = "0", .min = 0,
+                                    .max = 1, .help = "round extents up"},
+                                   {"count_include_pad", DCV_FIELD_INT, DCV_AT(dcv_pool_attr, count_include_pad),
+                                    .dflt = "0", .min = 0, .max = 1, .help = "the border counts"},
+                                   DCV_FIELDS_END};
+
+/* Cells along one axis that the divisor counts. */
+static int64_t counted(const dcv_window *w, const dcv_taps *t, int64_t o, int64_t in, bool border)
+{
+    if (!border)
+        return t->hi > t->lo ? t->hi - t->lo : 0;
+    const int64_t room =
+        in + w->pad_hi - (o * w->stride - w->pad_lo); /* cells from the window's start to the border's end */
+    const int64_t fit = (room + w->dilation - 1) / w->dilation;
+    return fit < w->kernel ? fit : w->kernel;
+}
+
+static inline void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], float scale, int lanes, float *y)
+{
+    for (int l = 0; l < lanes; l++)
+        y[l] = 0;
+    for (int64_t i = t[0].lo, z = t[0].at; i < t[0].hi; i++, z += n->win[0].dilation)
+        for (int64_t j = t[1].lo, r = t[1].at; j < t[1].hi; j++, r += n->win[1].dilation) {
+            const float *c = x + ((z * n->in[1] + r) * n->in[2] + t[2].at) * lanes;
+            for (int64_t k = t[2].lo; k < t[2].hi; k++, c += n->win[2].dilation * lanes)
+                for (int l = 0; l < lanes; l++)
+                    y[l] += c[l];
+        }
+    for (int l = 0; l < lanes; l++)
+        y[l] *= scale;
+}
+
+static inline void plane(const dcv_pool_nest *n, bool border, const float *x, int lanes, float *y)
+{
+    dcv_taps t[3];
+    for (int64_t d = 0; d < n->out[0]; d++) {
+        t[0] = dcv_window_taps(&n->win[0], d, n->in[0]);
+        const int64_t nd = counted(&n->win[0], &t[0], d, n->in[0], border);
+        for (int64_t r = 0; r < n->out[1]; r++) {
+            t[1] = dcv_window_taps(&n->win[1], r, n->in[1]);
+            const int64_t nr = nd * counted(&n->win[1], &t[1], r, n->in[1], border);
+            for (int64_t c = 0; c < n->out[2]; c++, y += lanes) {
+                t[2] = dcv_window_taps(&n->win[2], c, n->in[2]);
+                const int64_t nc = nr * counted(&n->win[2], &t[2], c, n->in[2], border);
+                cell(n, x, t, nc > 0 ? 1.0f / (float)nc : 0, lanes, y);
+            }
+        }
+    }
+}
+
+DCV_CLONES static void plane16(const dcv_pool_nest *n, bool border, const float *x, float *y)
+{
+    plane(n, border, x, 16, y);
+}
+
+DCV_CLONES static void plane8(const dcv_pool_nest *n, bool border, const float *x, float *y)
+{
+    plane(n, border, x, 8, y);
+}
+
+static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g;
+    const dcv_pool_attr *a = nd->attr;
+    const dcv_blob *x = &io->x[0];
+    dcv_blob *y = &io->y[0];
+    const dcv_pool_nest n = dcv_pool_nest_of(&a->window, x->dims, y->dims);
+    const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
+    const bool border = a->count_include_pad != 0;
+    for (int64_t q = 0; q < dcv_blob_outer(y); q++) {
+        const float *from = dcv_blob_slice(x, q);
+        float *to = dcv_blob_slice(y, q);
+        for (int64_t b = 0; b < sy.blocks; b++, from += sx.cells * x->block, to += sy.cells * y->block)
+            if (y->block == 16)
+                plane16(&n, border, from, to);
+            else if (y->block == 8)
+                plane8(&n, border, from, to);
+            else
+                plane(&n, border, from, 1, to);
+    }
+}
+
+const dcv_op dcv_op_averagepool = {.name = "AveragePool",
+                                   .min_in = 1,
+                                   .max_in = 1,
+                                   .max_out = 1,
+                                   .attr_size = sizeof(dcv_pool_attr),
+                                   .fields = fields,
+                                   .layout = DCV_LAYOUT_SAME,
+                                   .shape = dcv_pool_shape,
+                                   .reads = dcv_pool_reads,
+                                   .forward = forward};

@@ -1,0 +1,361 @@
+/* binary.c -- ONNX Add, Sub, Mul, Div (7, 13, 14) and Equal (7, 11, 13, 19), numpy broadcasting.
+ *
+ * Fast where both values have the same shape, or one is a single number or one number per channel (constants, and the
+ * gates of squeeze-and-excitation); any other pair walks rows by offsets.  Integers reach these only in
+ * shape arithmetic, where Div truncates.
+ */
+#include <string.h>
+#include "engine/ops/binary.h"
+
+static inline __attribute__((always_inline)) float apply(dcv_binary kind, float a, float b)
+{
+    switch (kind) {
+    case DCV_ADD:
+        return a + b;
+    case DCV_SUB:
+        return a - b;
+    case DCV_MUL:
+        return a * b;
+    case DCV_DIV:
+        return a / b;
+    case DCV_EQUAL:
+        return a == b;
+    }
+    return 0;
+}
+
+/* n numbers with steps 0 or more in each operand. */
+static inline __attribute__((always_inline)) void row(dcv_binary kind, int64_t n, const float *a, int64_t sa,
+                                                      const float *b, int64_t sb, float *y, int64_t sy)
+{
+    if (sa == 1 && sb == 1 && sy == 1)
+        for (int64_t i = 0; i < n; i++)
+            y[i] = apply(kind, a[i], b[i]);
+    else if (sa == 1 && sb == 0 && sy == 1) {
+        const float c = *b;
+        for (int64_t i = 0; i < n; i++)
+            y[i] = apply(kind, a[i], c);
+    } else if (sa == 0 && sb == 1 && sy == 1) {
+        const float c = *a;
+        for (int64_t i = 0; i < n; i++)
+            y[i] = apply(kind, c, b[i]);
+    } else
+        for (int64_t i = 0; i < n; i++)
+            y[i * sy] = apply(kind, a[i * sa], b[i * sb]);
+}
+
+DCV_CLONES static void row_any(dcv_binary kind, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb,
+                               float *y, int64_t sy)
+{
+    if (kind == DCV_ADD)
+        row(DCV_ADD, n, a, sa, b, sb, y, sy);
+    else if (kind == DCV_SUB)
+        row(DCV_SUB, n, a, sa, b, sb, y, sy);
+    else if (kind == DCV_MUL)
+        row(DCV_MUL, n, a, sa, b, sb, y, sy);
+    else if (kind == DCV_DIV)
+        row(DCV_DIV, n, a, sa, b, sb, y, sy);
+    else
+        row(DCV_EQUAL, n, a, sa, b, sb, y, sy);
+}
+
+/* One block of lanes, one operand the same in every cell. */
+static inline __attribute__((always_inline)) void lanes(dcv_binary kind, int64_t cells, const float *a, const float *b,
+                                                        bool swap, int width, float *y)
+{
+    for (int64_t i = 0; i < cells; i++, a += width, y += width)
+        for (int l = 0; l < width; l++)
+            y[l] = swap ? apply(kind, b[l], a[l]) : apply(kind, a[l], b[l]);
+}
+
+static inline __attribute__((always_inline)) void lanes_kind(dcv_binary kind, int64_t cells, const float *a,
+                                                             const float *b, bool swap, int width, float *y)
+{
+    if (width == 16 && !swap)
+        lanes(kind, cells, a, b, false, 16, y);
+    else if (width == 16)
+        lanes(kind, cells, a, b, true, 16, y);
+    else
+        lanes(kind, cells, a, b, swap, 8, y);
+}
+
+DCV_CLONES static void lanes_any(dcv_binary kind, int64_t cells, const float *a, const float *b, bool swap, int width,
+                                 float *y)
+{
+    if (kind == DCV_ADD)
+        lanes_kind(DCV_ADD, cells, a, b, false, width, y);
+    else if (kind == DCV_MUL)
+        lanes_kind(DCV_MUL, cells, a, b, false, width, y);
+    else if (kind == DCV_SUB)
+        lanes_kind(DCV_SUB, cells, a, b, swap, width, y);
+    else if (kind == DCV_DIV)
+        lanes_kind(DCV_DIV, cells, a, b, swap, width, y);
+    else
+        lanes_kind(DCV_EQUAL, cells, a, b, false, width, y);
+}
+
+bool dcv_broadcast(const dcv_dims *a, const dcv_dims *b, dcv_dims *y)
+{
+    const dcv_dims *wide = a->n >= b->n ? a : b, *thin = a->n >= b->n ? b : a;
+    const int shift = wide->n - thin->n;
+    dcv_dims r = *wide;
+    for (int i = 0; i < thin->n; i++) {
+        if (r.d[shift + i] != thin->d[i] && r.d[shift + i] != 1 && thin->d[i] != 1)
+            return false;
+        if (r.d[shift + i] == 1)
+            r.d[shift + i] = thin->d[i];
+    }
+    *y = r;
+    return true;
+}
+
+dcv_walker dcv_walker_of(const dcv_dims *y, const dcv_dims *x, int block)
+{
+    dcv_walker w = {.y = *y, .chan = -1, .block = x->n >= 3 ? block : 1};
+    const int shift = y->n - x->n;
+    int64_t stride = w.block;
+    for (int i = x->n - 1; i >= 0; i--) {
+        w.stride[shift + i] = x->d[i] == 1 ? 0 : stride;
+        if (i == 1 && w.block > 1) {
+            w.chan = x->d[1] == 1 ? -1 : shift + 1;
+            w.chan_stride = stride;
+        }
+        stride *= x->d[i];
+    }
+    return w;
+}
+
+int64_t dcv_walker_at(const dcv_walker *w, const int64_t at[DCV_MAX_RANK])
+{
+    int64_t o = 0;
+    for (int i = 0; i < w->y.n; i++)
+        o += i == w->chan ? at[i] / w->block * w->chan_stride + at[i] % w->block : at[i] * w->stride[i];
+    return o;
+}
+
+bool dcv_next_row(const dcv_dims *y, int64_t at[DCV_MAX_RANK])
+{
+    for (int i = y->n - 2; i >= 0; i--) {
+        if (++at[i] < y->d[i])
+            return true;
+        at[i] = 0;
+    }
+    return false;
+}
+
+/* Any pair. */
+static void walk(dcv_binary kind, const dcv_blob *a, const dcv_blob *b, dcv_blob *y, int p)
+{
+    const dcv_dims d = y->dims->n ? *y->dims : (dcv_dims){1, {1}};
+    const dcv_walker wa = dcv_walker_of(&d, a->dims, a->block), wb = dcv_walker_of(&d, b->dims, b->block),
+                     wy = dcv_walker_of(&d, y->dims, y->block);
+    const int last = d.n - 1;
+    int64_t at[DCV_MAX_RANK] = {0};
+    if (!dcv_count(&d))
+        return;
+    do
+        row_any(kind, d.d[last], a->data + p * a->n_stride + dcv_walker_at(&wa, at), wa.stride[last],
+                b->data + p * b->n_stride + dcv_walker_at(&wb, at), wb.stride[last],
+                y->data + p * y->n_stride + dcv_walker_at(&wy, at), d.d[last] == 1 ? 1 : wy.stride[last]);
+    while (dcv_next_row(&d, at));
+}
+
+static bool same_layout(const dcv_blob *a, const dcv_blob *y)
+{
+    return dcv_dims_equal(a->dims, y->dims) && (a->block == y->block || y->dims->n < 3);
+}
+
+/* One number for each channel of y, contiguous in memory? */
+static bool per_channel(const dcv_blob *b, const dcv_dims *y)
+{
+    const int chan = 1 - (y->n - b->dims->n); /* the axis of b that is y's channel axis */
+    return y->n >= 3 && chan >= 0 && b->dims->d[chan] == y->d[1] && dcv_count(b->dims) == y->d[1] &&
+           (b->block == 1 || chan == 1);
+}
+
+/* a has y's shape and layout, b a number per channel. */
+static void channels(dcv_binary kind, const dcv_blob *a, const dcv_blob *b, bool swap, dcv_blob *y)
+{
+    const dcv_blob_shape s = dcv_blob_shape_of(y->dims, y->block);
+    for (int64_t q = 0; q < dcv_blob_outer(y); q++) {
+        const float *from = dcv_blob_slice(a, q), *gate = b->data + q / y->dims->d[0] * b->n_stride;
+        float *to = dcv_blob_slice(y, q);
+        for (int64_t k = 0; k < s.blocks; k++, from += s.cells * y->block, to += s.cells * y->block) {
+            float c[DCV_BLOCK_MAX] = {0};
+            const int64_t left = s.c - k * y->block, n = left < y->block ? left : y->block;
+            memcpy(c, gate + k * y->block, (size_t)n * sizeof *c);
+            if (y->block > 1)
+                lanes_any(kind, s.cells, from, c, swap, y->block, to);
+            else if (swap)
+                row_any(kind, s.cells, c, 0, from, 1, to, 1);
+            else
+                row_any(kind, s.cells, from, 1, c, 0, to, 1);
+        }
+    }
+}
+
+void dcv_binary_run(dcv_binary kind, const dcv_blob *a, const dcv_blob *b, dcv_blob *y)
+{
+    const bool fa = same_layout(a, y), fb = same_layout(b, y);
+    const bool one_a = dcv_count(a->dims) == 1, one_b = dcv_count(b->dims) == 1;
+    if ((fa || one_a) && (fb || one_b) && (fa || fb)) {
+        const int64_t n = dcv_blob_shape_of(y->dims, y->block).floats;
+        for (int p = 0; p < y->n; p++)
+            row_any(kind, n, a->data + p * a->n_stride, fa, b->data + p * b->n_stride, fb, y->data + p * y->n_stride,
+                    1);
+    } else if (fa && per_channel(b, y->dims)) {
+        channels(kind, a, b, false, y);
+    } else if (fb && per_channel(a, y->dims)) {
+        channels(kind, b, a, true, y);
+    } else {
+        for (int p = 0; p < y->n; p++)
+            walk(kind, a, b, y, p);
+    }
+    dcv_blob_clear_tail(y);
+}
+
+static dcv_status shape(const dcv_shape_io *io)
+{
+    const dcv_value *a = io->x[0], *b = io->x[1];
+    dcv_dims_text ta, tb;
+    if (!dcv_broadcast(&a->dims, &b->dims, &io->y[0].dims))
+        return dcv_op_fail(io, DCV_EDATA, "%s and %s do not broadcast", dcv_dims_print(&a->dims, ta),
+                           dcv_dims_print(&b->dims, tb));
+    if (a->type != b->type && (a->constant || b->constant))
+        return dcv_op_fail(io, DCV_EDATA, "\"%s\" and \"%s\" are of different types", a->name, b->name);
+    io->y[0].type = a->type;
+    return DCV_OK;
+}
+
+static dcv_status equal_shape(const dcv_shape_io *io)
+{
+    DCV_TRY(shape(io));
+    io->y[0].type = DCV_I64;
+    return DCV_OK;
+}
+
+/* Wraps as two's complement does; x / 0 and the least integer / -1 are 0. */
+static int64_t apply_int(dcv_binary kind, int64_t a, int64_t b)
+{
+    switch (kind) {
+    case DCV_ADD:
+        return (int64_t)((uint64_t)a + (uint64_t)b);
+    case DCV_SUB:
+        return (int64_t)((uint64_t)a - (uint64_t)b);
+    case DCV_MUL:
+        return (int64_t)((uint64_t)a * (uint64_t)b);
+    case DCV_DIV:
+        return b == 0 || (b == -1 && a == INT64_MIN) ? 0 : a / b;
+    case DCV_EQUAL:
+        return a == b;
+    }
+    return 0;
+}
+
+static void fold_ints(dcv_binary kind, const dcv_fold_io *io)
+{
+    const dcv_dims d = io->y[0].dims.n ? io->y[0].dims : (dcv_dims){1, {1}};
+    const dcv_walker wa = dcv_walker_of(&d, &io->x[0]->dims, 1), wb = dcv_walker_of(&d, &io->x[1]->dims, 1);
+    const int64_t *a = io->x[0]->constant, *b = io->x[1]->constant;
+    int64_t *y = io->to[0], at[DCV_MAX_RANK] = {0};
+    const int last = d.n - 1;
+    if (!dcv_count(&d))
+        return;
+    do {
+        const int64_t oa = dcv_walker_at(&wa, at), ob = dcv_walker_at(&wb, at);
+        for (int64_t i = 0; i < d.d[last]; i++)
+            *y++ = apply_int(kind, a[oa + i * wa.stride[last]], b[ob + i * wb.stride[last]]);
+    } while (dcv_next_row(&d, at));
+}
+
+static void fold_floats(dcv_binary kind, const dcv_fold_io *io, float *to)
+{
+    const dcv_blob a = {(float *)io->x[0]->constant, &io->x[0]->dims, 1, 1, 0};
+    const dcv_blob b = {(float *)io->x[1]->constant, &io->x[1]->dims, 1, 1, 0};
+    dcv_blob y = {to, &io->y[0].dims, 1, 1, 0};
+    dcv_binary_run(kind, &a, &b, &y);
+}
+
+static dcv_status fold(dcv_binary kind, const dcv_fold_io *io)
+{
+    if (io->x[0]->type == DCV_F32)
+        fold_floats(kind, io, io->to[0]);
+    else
+        fold_ints(kind, io);
+    return DCV_OK;
+}
+
+static dcv_status add_fold(const dcv_fold_io *io)
+{
+    return fold(DCV_ADD, io);
+}
+
+static dcv_status sub_fold(const dcv_fold_io *io)
+{
+    return fold(DCV_SUB, io);
+}
+
+static dcv_status mul_fold(const dcv_fold_io *io)
+{
+    return fold(DCV_MUL, io);
+}
+
+static dcv_status div_fold(const dcv_fold_io *io)
+{
+    return fold(DCV_DIV, io);
+}
+
+/* Floats are compared into integers. */
+static dcv_status equal_fold(const dcv_fold_io *io)
+{
+    if (io->x[0]->type != DCV_F32)
+        return fold(DCV_EQUAL, io);
+    const int64_t n = dcv_count(&io->y[0].dims);
+    float *y = dcv_alloc((size_t)n, sizeof *y);
+    if (!y)
+        return DCV_ENOMEM;
+    fold_floats(DCV_EQUAL, io, y);
+    for (int64_t i = 0; i < n; i++)
+        ((int64_t *)io->to[0])[i] = y[i] != 0;
+    dcv_free(y);
+    return DCV_OK;
+}
+
+static void add_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g, (void)nd;
+    dcv_binary_run(DCV_ADD, &io->x[0], &io->x[1], &io->y[0]);
+}
+
+static void sub_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g, (void)nd;
+    dcv_binary_run(DCV_SUB, &io->x[0], &io->x[1], &io->y[0]);
+}
+
+static void mul_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g, (void)nd;
+    dcv_binary_run(DCV_MUL, &io->x[0], &io->x[1], &io->y[0]);
+}
+
+static void div_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g, (void)nd;
+    dcv_binary_run(DCV_DIV, &io->x[0], &io->x[1], &io->y[0]);
+}
+
+static void equal_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g, (void)nd;
+    dcv_binary_run(DCV_EQUAL, &io->x[0], &io->x[1], &io->y[0]);
+}
+
+#define COMMON .min_in = 2, .max_in = 2, .max_out = 1, .flags = DCV_OP_ELEMENTWISE, .layout = DCV_LAYOUT_SAME
+
+const dcv_op dcv_op_add = {.name = "Add", COMMON, .shape = shape, .fold = add_fold, .forward = add_forward};
+const dcv_op dcv_op_sub = {.name = "Sub", COMMON, .shape = shape, .fold = sub_fold, .forward = sub_forward};
+const dcv_op dcv_op_mul = {.name = "Mul", COMMON, .shape = shape, .fold = mul_fold, .forward = mul_forward};
+const dcv_op dcv_op_div = {.name = "Div", COMMON, .shape = shape, .fold = div_fold, .forward = div_forward};
+const dcv_op dcv_op_equal = {
+    .name = "Equal", COMMON, .shape = equal_shape, .fold = equal_fold, .forward = equal_forward};

@@ -1,0 +1,99 @@
+/* globalpool.c -- ONNX GlobalAveragePool and GlobalMaxPool (1, 22).
+ *
+ * One number per channel.  The average is a double sum over the cells in order, so that it does not depend on the
+ * layout; the maximum is NaN if any cell is.
+ */
+#include <math.h>
+#include "engine/ops/util.h"
+
+static dcv_status shape(const dcv_shape_io *io)
+{
+    const dcv_dims *x = &io->x[0]->dims;
+    dcv_dims_text t;
+    if (x->n < 3)
+        return dcv_op_fail(io, DCV_EDATA, "input %s; expected N, C and space", dcv_dims_print(x, t));
+    io->y[0].type = DCV_F32;
+    io->y[0].dims = *x;
+    for (int i = 2; i < x->n; i++) {
+        if (x->d[i] < 1)
+            return dcv_op_fail(io, DCV_EDATA, "input %s has no cells", dcv_dims_print(x, t));
+        io->y[0].dims.d[i] = 1;
+    }
+    return DCV_OK;
+}
+
+static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o)
+{
+    (void)j;
+    if (axis < 2)
+        return (dcv_cells){o, o + 1, 1};
+    return (dcv_cells){0, g->value[nd->in[k]].dims.d[axis], 1};
+}
+
+static inline void mean(int64_t cells, const float *x, int lanes, float *y)
+{
+    double sum[DCV_BLOCK_MAX] = {0};
+    for (int64_t i = 0; i < cells; i++, x += lanes)
+        for (int l = 0; l < lanes; l++)
+            sum[l] += x[l];
+    for (int l = 0; l < lanes; l++)
+        y[l] = (float)(sum[l] / (double)cells);
+}
+
+static inline void greatest(int64_t cells, const float *x, int lanes, float *y)
+{
+    for (int l = 0; l < lanes; l++)
+        y[l] = x[l];
+    for (int64_t i = 1; i < cells; i++)
+        for (int l = 0; l < lanes; l++) {
+            const float v = x[i * lanes + l];
+            y[l] = v > y[l] || v != v ? v : y[l];
+        }
+}
+
+DCV_CLONES static void mean_any(int64_t cells, const float *x, int lanes, float *y)
+{
+    if (lanes == 16)
+        mean(cells, x, 16, y);
+    else if (lanes == 8)
+        mean(cells, x, 8, y);
+    else
+        mean(cells, x, 1, y);
+}
+
+DCV_CLONES static void greatest_any(int64_t cells, const float *x, int lanes, float *y)
+{
+    if (lanes == 16)
+        greatest(cells, x, 16, y);
+    else if (lanes == 8)
+        greatest(cells, x, 8, y);
+    else
+        greatest(cells, x, 1, y);
+}
+
+static void run(const dcv_io *io, void (*fn)(int64_t, const float *, int, float *))
+{
+    const dcv_blob *x = &io->x[0];
+    dcv_blob *y = &io->y[0];
+    const dcv_blob_shape s = dcv_blob_shape_of(x->dims, x->block);
+    for (int64_t q = 0; q < dcv_blob_outer(y); q++)
+        for (int64_t b = 0; b < s.blocks; b++)
+            fn(s.cells, dcv_blob_slice(x, q) + b * s.cells * x->block, x->block, dcv_blob_slice(y, q) + b * y->block);
+}
+
+static void mean_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g, (void)nd;
+    run(io, mean_any);
+}
+
+static void max_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g, (void)nd;
+    run(io, greatest_any);
+}
+
+#define COMMON .min_in = 1, .max_in = 1, .max_out = 1, .layout = DCV_LAYOUT_SAME, .shape = shape, .reads = reads
+
+const dcv_op dcv_op_globalaveragepool = {.name = "GlobalAveragePool", COMMON, .forward = mean_forward};
+const dcv_op dcv_op_globalmaxpool = {.name = "GlobalMaxPool", COMMON, .forward = max_forward};

@@ -1,0 +1,84 @@
+/* maxpool.c -- ONNX MaxPool (1, 8, 10, 11, 12): 1-D to 3-D, dilations, ceil_mode, Indices.
+ *
+ * y = max of x over each window clipped to the image.  The winner is the first maximum in row-major order; padding
+ * never wins.  A NaN in the window wins over all numbers (PyTorch does so).
+ */
+#include <math.h>
+#include "engine/ops/pool.h"
+
+static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
+                                   {"ceil_mode", DCV_FIELD_INT, DCV_AT(dcv_pool_attr, ceil_mode), .dflt = "0", .min = 0,
+                                    .max = 1, .help = "round extents up"},
+                                   {"storage_order", DCV_FIELD_INT, DCV_AT(dcv_pool_attr, storage_order), .dflt = "0",
+                                    .min = 0, .max = 1, .help = "of Indices: 1 is column-major"},
+                                   DCV_FIELDS_END};
+
+/* One output cell of one block of lanes. */
+static inline void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], int lanes, float *y)
+{
+    for (int l = 0; l < lanes; l++)
+        y[l] = -INFINITY;
+    for (int64_t i = t[0].lo, z = t[0].at; i < t[0].hi; i++, z += n->win[0].dilation)
+        for (int64_t j = t[1].lo, r = t[1].at; j < t[1].hi; j++, r += n->win[1].dilation) {
+            const float *c = x + ((z * n->in[1] + r) * n->in[2] + t[2].at) * lanes;
+            for (int64_t k = t[2].lo; k < t[2].hi; k++, c += n->win[2].dilation * lanes)
+                for (int l = 0; l < lanes; l++)
+                    y[l] = c[l] > y[l] || c[l] != c[l] ? c[l] : y[l];
+        }
+}
+
+static inline void plane(const dcv_pool_nest *n, const float *x, int lanes, float *y)
+{
+    dcv_taps t[3];
+    for (int64_t d = 0; d < n->out[0]; d++) {
+        t[0] = dcv_window_taps(&n->win[0], d, n->in[0]);
+        for (int64_t r = 0; r < n->out[1]; r++) {
+            t[1] = dcv_window_taps(&n->win[1], r, n->in[1]);
+            for (int64_t c = 0; c < n->out[2]; c++, y += lanes) {
+                t[2] = dcv_window_taps(&n->win[2], c, n->in[2]);
+                cell(n, x, t, lanes, y);
+            }
+        }
+    }
+}
+
+DCV_CLONES static void plane16(const dcv_pool_nest *n, const float *x, float *y)
+{
+    plane(n, x, 16, y);
+}
+
+DCV_CLONES static void plane8(const dcv_pool_nest *n, const float *x, float *y)
+{
+    plane(n, x, 8, y);
+}
+
+static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g;
+    const dcv_blob *x = &io->x[0];
+    dcv_blob *y = &io->y[0];
+    const dcv_pool_nest n = dcv_pool_nest_of(&((const dcv_pool_attr *)nd->attr)->window, x->dims, y->dims);
+    const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
+    for (int64_t q = 0; q < dcv_blob_outer(y); q++) {
+        const float *from = dcv_blob_slice(x, q);
+        float *to = dcv_blob_slice(y, q);
+        for (int64_t b = 0; b < sy.blocks; b++, from += sx.cells * x->block, to += sy.cells * y->block)
+            if (y->block == 16)
+                plane16(&n, from, to);
+            else if (y->block == 8)
+                plane8(&n, from, to);
+            else
+                plane(&n, from, 1, to);
+    }
+}
+
+const dcv_op dcv_op_maxpool = {.name = "MaxPool",
+                               .min_in = 1,
+                               .max_in = 1,
+                               .max_out = 1,
+                               .attr_size = sizeof(dcv_pool_attr),
+                               .fields = fields,
+                               .layout = DCV_LAYOUT_SAME,
+                               .shape = dcv_pool_shape,
+                               .reads = dcv_pool_reads,
+                               .forward = forward};

@@ -1,0 +1,26 @@
+/* pool.h -- what the walk's plan must know of pooling nodes. */
+#ifndef DCV_ENGINE_OPS_POOL_H
+#define DCV_ENGINE_OPS_POOL_H
+
+#include "engine/ops/window.h"
+
+typedef struct dcv_pool_attr {
+    dcv_window_attr window; /* first: dcv_conv_windows() serves pools too */
+    int64_t ceil_mode;
+    int64_t count_include_pad; /* AveragePool */
+    int64_t storage_order;     /* MaxPool: of Indices */
+} dcv_pool_attr;
+
+extern const dcv_op dcv_op_maxpool, dcv_op_averagepool;
+
+/* Axes of space padded at the front to three, so that one nest serves all. */
+typedef struct dcv_pool_nest {
+    int64_t in[3], out[3];
+    dcv_window win[3];
+} dcv_pool_nest;
+dcv_pool_nest dcv_pool_nest_of(const dcv_window_attr *a, const dcv_dims *x, const dcv_dims *y);
+
+dcv_status dcv_pool_shape(const dcv_shape_io *io);
+dcv_cells dcv_pool_reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o);
+
+#endif

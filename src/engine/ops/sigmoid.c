@@ -1,0 +1,86 @@
+/* sigmoid.c -- ONNX Sigmoid (6, 13), HardSigmoid (6, 22), HardSwish (14, 22) and Tanh (6, 13).
+ *
+ * Sigmoid      y = 1 / (1 + exp(-x))
+ * HardSigmoid  y = min(max(alpha x + beta, 0), 1)
+ * HardSwish    y = x min(max(x / 6 + 1/2, 0), 1)
+ */
+#include <math.h>
+#include "engine/ops/map.h"
+
+typedef struct hard_attr {
+    double alpha, beta;
+} hard_attr;
+
+static const dcv_field hard_fields[] = {
+    {"alpha", DCV_FIELD_REAL, DCV_AT(hard_attr, alpha), .dflt = "0.2", .help = "slope"},
+    {"beta", DCV_FIELD_REAL, DCV_AT(hard_attr, beta), .dflt = "0.5", .help = "value at 0"},
+    DCV_FIELDS_END};
+
+static void sigmoid(const void *attr, int64_t n, const float *x, float *y)
+{
+    (void)attr;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = 1 / (1 + expf(-x[i]));
+}
+
+static void hyperbolic(const void *attr, int64_t n, const float *x, float *y)
+{
+    (void)attr;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = tanhf(x[i]);
+}
+
+DCV_CLONES static void hard_sigmoid(const void *attr, int64_t n, const float *x, float *y)
+{
+    const float alpha = (float)((const hard_attr *)attr)->alpha, beta = (float)((const hard_attr *)attr)->beta;
+    for (int64_t i = 0; i < n; i++) {
+        const float v = alpha * x[i] + beta, w = v < 0 ? 0 : v;
+        y[i] = w > 1 ? 1 : w;
+    }
+}
+
+DCV_CLONES static void hard_swish(const void *attr, int64_t n, const float *x, float *y)
+{
+    (void)attr;
+    for (int64_t i = 0; i < n; i++) {
+        const float v = x[i] * (1.0f / 6) + 0.5f, w = v < 0 ? 0 : v;
+        y[i] = x[i] * (w > 1 ? 1 : w);
+    }
+}
+
+static void sigmoid_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g;
+    dcv_map_run(nd, io, sigmoid, false);
+}
+
+static void tanh_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g;
+    dcv_map_run(nd, io, hyperbolic, true);
+}
+
+static void hard_sigmoid_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g;
+    dcv_map_run(nd, io, hard_sigmoid, false);
+}
+
+static void hard_swish_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+{
+    (void)g;
+    dcv_map_run(nd, io, hard_swish, true);
+}
+
+#define COMMON                                                                                                         \
+    .min_in = 1, .max_in = 1, .max_out = 1, .flags = DCV_OP_IN_PLACE | DCV_OP_ACTIVATION | DCV_OP_ELEMENTWISE,         \
+    .layout = DCV_LAYOUT_SAME, .shape = dcv_shape_same
+
+const dcv_op dcv_op_sigmoid = {.name = "Sigmoid", COMMON, .forward = sigmoid_forward};
+const dcv_op dcv_op_tanh = {.name = "Tanh", COMMON, .forward = tanh_forward};
+const dcv_op dcv_op_hardswish = {.name = "HardSwish", COMMON, .forward = hard_swish_forward};
+const dcv_op dcv_op_hardsigmoid = {.name = "HardSigmoid",
+                                   COMMON,
+                                   .attr_size = sizeof(hard_attr),
+                                   .fields = hard_fields,
+                                   .forward = hard_sigmoid_forward};
