@@ -6,6 +6,7 @@ set(order core io engine deblur runtime report jobs calls)
 set(public_core status log memory tensor hash tree field)
 set(public_io config model image dataset store)
 set(public_engine graph op engine)
+set(public_report report)
 set(public_runtime output job run worklist journal)
 set(bad "")
 

@@ -1,0 +1,127 @@
+/* report.c -- which reporter draws a result, and where. */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "deconvoy/hash.h"
+#include "deconvoy/log.h"
+#include "deconvoy/memory.h"
+#include "deconvoy/report.h"
+#include "report/reporter.h"
+
+#define DCV_REPORTER(job) extern const dcv_reporter dcv_reporter_##job;
+#include "report/reporters.def"
+#undef DCV_REPORTER
+
+static const dcv_reporter *const reporters[] = {
+#define DCV_REPORTER(job) &dcv_reporter_##job,
+#include "report/reporters.def"
+#undef DCV_REPORTER
+};
+
+static const dcv_reporter *find(const char *job)
+{
+    for (size_t i = 0; i < sizeof reporters / sizeof *reporters; i++)
+        if (strcmp(reporters[i]->job, job) == 0)
+            return reporters[i];
+    return NULL;
+}
+
+char *dcv_report_path(const dcv_report_in *in, const char *name, const char *ending)
+{
+    enum { LONGEST = 100 };
+    char plain[LONGEST + 1], number[16] = "";
+    size_t n = 0;
+    for (; name[n] && n < LONGEST; n++) {
+        const bool fine = isalnum((unsigned char)name[n]) || (n && strchr("._-", name[n]));
+        plain[n] = fine ? name[n] : '_';
+    }
+    plain[n] = 0;
+    const bool rooted = name[0] == '.'; /* layers are often spelt /a/b; that alone needs no number */
+    if (strcmp(plain + rooted, name + rooted) != 0)
+        snprintf(number, sizeof number, "_%08x", (unsigned)dcv_crc32c(0, name, strlen(name)));
+    return dcv_format("%s/%s%s%s", in->dir, plain, number, ending);
+}
+
+dcv_status dcv_report_shape(const dcv_report_in *in, const char *path, int rank, dcv_dims *out)
+{
+    dcv_h5_info info;
+    DCV_TRY(dcv_h5_info_of(in->h5, path, &info));
+    if (info.dims.n != rank)
+        return dcv_fail(DCV_EDATA, "%s: %s has %d axes, want %d", in->file, path, info.dims.n, rank);
+    *out = info.dims;
+    return DCV_OK;
+}
+
+static dcv_status make_folder(const char *dir)
+{
+    char *path = dcv_strdup(dir);
+    if (!path)
+        return DCV_ENOMEM;
+    for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+        *p = 0;
+        (void)mkdir(path, 0777);
+        *p = '/';
+    }
+    struct stat about;
+    dcv_status st = DCV_OK;
+    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+        st = dcv_fail(DCV_EIO, "%s: %s", dir, strerror(errno));
+    else if (stat(path, &about) != 0 || !S_ISDIR(about.st_mode))
+        st = dcv_fail(DCV_EIO, "%s: is there and no folder", dir);
+    dcv_free(path);
+    return st;
+}
+
+static char *default_folder(const char *result)
+{
+    const size_t n = strlen(result);
+    const bool plain = n > 3 && strcmp(result + n - 3, ".h5") == 0;
+    return dcv_format("%.*s_report", (int)(plain ? n - 3 : n), result);
+}
+
+static dcv_status see_all(void *ctx, const char *path, const dcv_h5_info *info)
+{
+    (void)ctx, (void)path, (void)info;
+    return DCV_OK;
+}
+
+static dcv_status try_open(const char *file, void *ctx)
+{
+    dcv_h5 *h5;
+    DCV_TRY(dcv_h5_open(file, &h5));
+    const dcv_status st = dcv_h5_visit(h5, see_all, ctx);
+    dcv_h5_close(h5);
+    return st;
+}
+
+static dcv_status draw(const dcv_report_in *in, const char *job)
+{
+    const dcv_reporter *r = find(job);
+    if (!r) {
+        dcv_log_info("%s: nothing to draw for results of job %s", in->file, job);
+        return DCV_OK;
+    }
+    DCV_TRY(make_folder(in->dir));
+    return r->run(in);
+}
+
+dcv_status dcv_report(const char *result, const char *dir, FILE *to)
+{
+    DCV_TRY(dcv_probe(result, try_open, NULL));
+    dcv_report_in in = {.file = result, .to = to};
+    DCV_TRY(dcv_h5_open(result, &in.h5));
+    dcv_status st = DCV_ENOMEM;
+    char *folder = dir ? dcv_strdup(dir) : default_folder(result);
+    char *format = dcv_h5_attribute(in.h5, "/", "format"), *job = dcv_h5_attribute(in.h5, "/", "job");
+    in.dir = folder;
+    if (folder)
+        st = format && job && strcmp(format, "deconvoy") == 0
+                 ? draw(&in, job)
+                 : dcv_fail(DCV_EDATA, "%s: not a result of deconvoy (no attribute format = \"deconvoy\")", result);
+    dcv_free(folder);
+    dcv_free(format);
+    dcv_free(job);
+    dcv_h5_close(in.h5);
+    return st;
+}

@@ -1,0 +1,212 @@
+/* test_report.c -- sheets and texts of small results made here, pixel by pixel where it counts. */
+#include <fcntl.h>
+#include <png.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "check.h"
+#include "deconvoy/memory.h"
+#include "deconvoy/report.h"
+#include "deconvoy/store.h"
+#include "report/canvas.h"
+
+static char dir[] = "/tmp/dcv_report_XXXXXX";
+
+static const char *in_dir(const char *name)
+{
+    static char path[4][300];
+    static int next;
+    next = (next + 1) % 4;
+    snprintf(path[next], sizeof path[next], "%s/%s", dir, name);
+    return path[next];
+}
+
+static dcv_store *new_result(const char *job)
+{
+    dcv_store *s;
+    CHECK_OK(dcv_store_new(&s));
+    CHECK_OK(dcv_store_text(s, "/", "format", "deconvoy"));
+    CHECK_OK(dcv_store_text(s, "/", "job", job));
+    return s;
+}
+
+static void add(dcv_store *s, const char *path, dcv_dtype type, int64_t text_bytes, dcv_dims d, const void *values)
+{
+    int id;
+    CHECK_OK(dcv_store_dataset(s, path, type, text_bytes, &d, &id));
+    if (values)
+        CHECK_OK(dcv_store_values(s, id, values, (size_t)dcv_store_region(s, id)->bytes));
+}
+
+static void write_result(dcv_store *s, const char *file)
+{
+    int64_t bytes;
+    CHECK_OK(dcv_store_create(s, file, &bytes));
+    dcv_store_free(s);
+}
+
+/* What dcv_report() prints. */
+static char *report(const char *file, const char *folder, dcv_status want)
+{
+    static char text[4000];
+    memset(text, 0, sizeof text);
+    FILE *to = fmemopen(text, sizeof text - 1, "w");
+    CHECK(dcv_report(file, folder, to) == want);
+    fclose(to);
+    return text;
+}
+
+static uint8_t *read_png(const char *file, int channels, int64_t *h, int64_t *w)
+{
+    png_image im = {.version = PNG_IMAGE_VERSION};
+    CHECK(png_image_begin_read_from_file(&im, file));
+    CHECK(im.format == (channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY));
+    *h = im.height, *w = im.width;
+    uint8_t *px = dcv_alloc((size_t)(im.height * im.width), (size_t)channels);
+    CHECK(png_image_finish_read(&im, NULL, px, 0, NULL));
+    return px;
+}
+
+/* Four channels, five places, colour patches of 10 x 6 px; pixel value = a number that says which. */
+enum { C = 70, K = 5, H = 10, W = 6 };
+static uint8_t mark(int c, int k, int y, int x, int ch)
+{
+    return (uint8_t)(c * 3 + k * 17 + y * 5 + x * 7 + ch * 50);
+}
+
+static void make_search(const char *file)
+{
+    static uint8_t patch[C][K][H][W][3];
+    static float value[C][K];
+    static int32_t box[C][K][4];
+    for (int c = 0; c < C; c++)
+        for (int k = 0; k < K; k++) {
+            value[c][k] = c == 2 ? NAN : (float)(10 - k);
+            box[c][k][2] = k == 1 ? 4 : H;
+            box[c][k][3] = W;
+            if (c == 2)
+                memset(box[c][k], -1, sizeof box[c][k]);
+            for (int y = 0; y < H; y++)
+                for (int x = 0; x < W; x++)
+                    for (int ch = 0; ch < 3; ch++)
+                        patch[c][k][y][x][ch] = mark(c, k, y, x, ch);
+        }
+    dcv_store *s = new_result("max_activation");
+    add(s, "/max_activation/.a.relu/value", DCV_F32, 0, (dcv_dims){2, {C, K}}, value);
+    add(s, "/max_activation/.a.relu/box", DCV_I32, 0, (dcv_dims){3, {C, K, 4}}, box);
+    add(s, "/max_activation/.a.relu/patch", DCV_U8, 0, (dcv_dims){5, {C, K, H, W, 3}}, patch);
+    add(s, "/max_activation/far/value", DCV_F32, 0, (dcv_dims){2, {C, K}}, value);
+    CHECK_OK(dcv_store_text(s, "/max_activation/.a.relu", "layer", "/a/relu"));
+    write_result(s, file);
+}
+
+/* Enlarged 5 times: 50 x 30 px, three across, two down, 2 px apart; below the title and a label. */
+static void test_sheet(void)
+{
+    make_search(in_dir("r.h5"));
+    char want[700];
+    snprintf(want, sizeof want, "%s\n%s\n", in_dir("r_report/_a.relu-01.png"), in_dir("r_report/_a.relu-02.png"));
+    CHECK(strcmp(report(in_dir("r.h5"), NULL, DCV_OK), want) == 0);
+    int64_t h, w;
+    uint8_t *px = read_png(in_dir("r_report/_a.relu-01.png"), 3, &h, &w);
+    const int64_t top = 2 * 16 + 7 * 3, step_w = 11 * 6 * 2 + 16, step_h = 18 + 102 + 16;
+    CHECK(w == 16 + 8 * step_w && h == top + 8 * step_h);
+    int wrong = 0;
+    for (int c = 0; c < 64; c++)
+        for (int k = 0; k < K; k++)
+            for (int y = 0; y < H * 5; y++)
+                for (int x = 0; x < W * 5; x++) {
+                    const int64_t py = top + c / 8 * step_h + 18 + k / 3 * 52 + y,
+                                  at_x = 16 + c % 8 * step_w + k % 3 * 32 + x;
+                    const bool is_there = c != 2 && (k != 1 || y < 20);
+                    for (int ch = 0; ch < 3; ch++)
+                        wrong += px[(py * w + at_x) * 3 + ch] != (is_there ? mark(c, k, y / 5, x / 5, ch) : 176);
+                }
+    CHECK(wrong == 0);
+    CHECK(px[0] == CANVAS_PAPER);
+    dcv_free(px);
+    px = read_png(in_dir("r_report/_a.relu-02.png"), 3, &h, &w);
+    CHECK(w == 16 + 6 * step_w && h == top + step_h);
+    dcv_free(px);
+    CHECK(strstr(report(in_dir("r.h5"), in_dir("x/y"), DCV_OK), "/x/y/_a.relu-01.png\n"));
+    CHECK(report(in_dir("r.h5"), in_dir("r.h5"), DCV_EIO)[0] == 0);
+}
+
+static void test_canvas(void)
+{
+    dcv_image im;
+    CHECK_OK(canvas_new(20, 30, 1, &im));
+    const uint8_t px[3][4] = {{10, 20, 30, 99}, {30, 40, 50, 99}, {70, 80, 90, 99}};
+    canvas_picture(&im, 2, 3, px[0], 3, 3, 4, (canvas_scale){1, 2});
+    CHECK(im.px[2 * 30 + 3] == 25 && im.px[2 * 30 + 4] == 40 && im.px[3 * 30 + 3] == 75 && im.px[3 * 30 + 4] == 90);
+    CHECK(im.px[2 * 30 + 5] == CANVAS_PAPER && im.px[4 * 30 + 3] == CANVAS_PAPER);
+    canvas_picture(&im, 18, 28, px[0], 3, 3, 4, (canvas_scale){2, 1});
+    CHECK(im.px[19 * 30 + 29] == 10);
+    canvas_text(&im, 15, 0, 12, 1,
+                "1\xff"
+                "1"); /* falls off below; the third does not fit */
+    CHECK(im.px[15 * 30 + 2] == CANVAS_INK && im.px[16 * 30 + 6] == CANVAS_INK && im.px[15 * 30 + 14] == CANVAS_PAPER);
+    dcv_image_clear(&im);
+}
+
+static void test_answers(void)
+{
+    const int32_t label[3] = {7, 4, -1}, class_[3][2] = {{7, 1}, {2, 4}, {-1, -1}};
+    const float p[3][2] = {{0.75f, 0.125f}, {0.5f, 0.25f}, {NAN, NAN}};
+    const uint8_t status[3] = {1, 1, 2};
+    dcv_store *s = new_result("infer");
+    add(s, "/inputs/name", DCV_U8, 5, (dcv_dims){1, {3}},
+        "a.png"
+        "b\n\0\0\0"
+        "c\0\0\0\0");
+    add(s, "/inputs/label", DCV_I32, 0, (dcv_dims){1, {3}}, label);
+    add(s, "/inputs/status", DCV_U8, 0, (dcv_dims){1, {3}}, status);
+    add(s, "/infer/top_class", DCV_I32, 0, (dcv_dims){2, {3, 2}}, class_);
+    add(s, "/infer/top_probability", DCV_F32, 0, (dcv_dims){2, {3, 2}}, p);
+    write_result(s, in_dir("i.h5"));
+    CHECK(strstr(report(in_dir("i.h5"), NULL, DCV_OK), "/i_report/summary.txt\n"));
+    char text[1000] = "";
+    FILE *f = fopen(in_dir("i_report/summary.txt"), "r");
+    CHECK(f && fread(text, 1, sizeof text - 1, f) > 0);
+    fclose(f);
+    CHECK(strcmp(text,
+                 "item\tlabel\tbest classes (probability)\n"
+                 "a.png\t7\t7 (0.7500)\t1 (0.1250)\n"
+                 "b?\t4\t2 (0.5000)\t4 (0.2500)\n"
+                 "c\t-\tfailed\n"
+                 "\nof 2 items with a label 1 (50.00 %) have it as best class, 2 (100.00 %) among the best 2\n") == 0);
+}
+
+static void test_no_result(void)
+{
+    CHECK(report(in_dir("none.h5"), NULL, DCV_ENOINPUT)[0] == 0);
+    CHECK(report(DCV_SOURCE_DIR "/LICENSE", in_dir("z"), DCV_EDATA)[0] == 0);
+    dcv_store *s = new_result("unheard_of");
+    write_result(s, in_dir("u.h5"));
+    CHECK(report(in_dir("u.h5"), NULL, DCV_OK)[0] == 0);
+    s = new_result("max_activation"); /* shapes that do not fit each other */
+    add(s, "/max_activation/l/value", DCV_F32, 0, (dcv_dims){2, {3, 2}}, NULL);
+    add(s, "/max_activation/l/box", DCV_I32, 0, (dcv_dims){3, {3, 1, 4}}, NULL);
+    add(s, "/max_activation/l/patch", DCV_U8, 0, (dcv_dims){5, {3, 2, 4, 4, 3}}, NULL);
+    write_result(s, in_dir("w.h5"));
+    CHECK(report(in_dir("w.h5"), NULL, DCV_EDATA)[0] == 0);
+    CHECK(strstr(dcv_message(), "do not fit"));
+    s = new_result("infer");
+    add(s, "/infer/top_class", DCV_I32, 0, (dcv_dims){2, {3, 2}}, NULL);
+    write_result(s, in_dir("v.h5"));
+    CHECK(report(in_dir("v.h5"), NULL, DCV_EDATA)[0] == 0);
+}
+
+int main(void)
+{
+    if (!mkdtemp(dir))
+        return 1;
+    test_canvas();
+    test_sheet();
+    test_answers();
+    test_no_result();
+    CHECK(dcv_alloc_balance() == 0);
+    char cmd[64];
+    snprintf(cmd, sizeof cmd, "rm -r %s", dir);
+    CHECK(system(cmd) == 0);
+    return check_end();
+}
