@@ -1,0 +1,100 @@
+/* check.c -- what a run would do, without doing it. */
+#include <unistd.h>
+
+#include "deconvoy/memory.h"
+#include "deconvoy/run.h"
+#include "runtime/budget.h"
+#include "runtime/file.h"
+#include "runtime/part.h"
+#include "runtime/plan.h"
+
+static double gflop_of(const dcv_job_kind *kind, const dcv_job *job, int p, const dcv_phase *phase)
+{
+    double sum = 0;
+    for (int64_t u = 0; u < phase->n_units; u++)
+        sum += kind->unit_gflop(job, p, u);
+    return sum;
+}
+
+/* Only the first phase is known before work has begun; later ones depend on what it finds. */
+static dcv_status explain_work(const dcv_job_kind *kind, dcv_job *job, FILE *to)
+{
+    dcv_phase phase = {0};
+    DCV_TRY(kind->phase(job, 0, &phase));
+    const double gflop = gflop_of(kind, job, 0, &phase);
+    fprintf(to, "phase %s: %lld items in %lld units, %.4g GFLOP (%.3g a unit)\n", phase.name, (long long)phase.n_items,
+            (long long)phase.n_units, gflop, phase.n_units ? gflop / (double)phase.n_units : 0);
+    if (job->n_phases > 1)
+        fprintf(to, "phases: %d; the units of later ones depend on what the first finds\n", job->n_phases);
+    return DCV_OK;
+}
+
+static dcv_status explain_memory(const dcv_job_kind *kind, dcv_job *job, const dcv_config *c, int ranks, FILE *to)
+{
+    dcv_phase phase = {0};
+    budget b;
+    file_size_text t[4];
+    DCV_TRY(kind->phase(job, 0, &phase));
+    DCV_TRY(budget_of(c, job, &phase, true, &b));
+    const int64_t rank = b.threads_bytes + b.units_bytes + b.states_bytes + b.ahead_bytes;
+    fprintf(to, "memory per rank: %s (%lld threads: %s, inputs of units: %s, read ahead: %d units)\n",
+            file_size_print(rank, t[0]), (long long)c->runtime.threads, file_size_print(b.threads_bytes, t[1]),
+            file_size_print(b.units_bytes, t[2]), b.read_ahead);
+    fprintf(to, "memory per node with %d ranks: %s (weights once: %s)\n", ranks,
+            file_size_print(job->weight_bytes + ranks * rank, t[0]), file_size_print(job->weight_bytes, t[1]));
+    return DCV_OK;
+}
+
+static dcv_status explain_output(const dcv_output *o, const dcv_store *s, const dcv_config *c, const dcv_job *job,
+                                 const plan_hash *h, FILE *to)
+{
+    int64_t bytes = 0;
+    file_size_text t;
+    for (int i = 0; i < dcv_store_count(s); i++)
+        bytes += dcv_store_region(s, i)->bytes;
+    fprintf(to, "output: %s, %s (%lld bytes of data in %d data sets)\n", o->final, file_size_print(bytes, t),
+            (long long)bytes, dcv_store_count(s));
+    if (!access(o->final, F_OK)) {
+        char *differs;
+        DCV_TRY(plan_compare(o->final, c, job, h, &differs));
+        if (differs)
+            fprintf(to, "there already: the result of another plan (%s); run would refuse (78) without --fresh\n",
+                    differs);
+        else
+            fprintf(to, "there already: complete, of this plan; run would have nothing to do\n");
+        dcv_free(differs);
+    }
+    return DCV_OK;
+}
+
+static dcv_status explain(const dcv_job_kind *kind, dcv_job *job, dcv_store *s, dcv_output *o, const dcv_config *c,
+                          int ranks, FILE *to)
+{
+    plan_hash h;
+    DCV_TRY(plan_hash_of(c, job, &h));
+    DCV_TRY(kind->declare(job, s));
+    DCV_TRY(output_declare(o, s, job->n_items));
+    fprintf(to, "job: %s\n", kind->section.job);
+    DCV_TRY(explain_work(kind, job, to));
+    DCV_TRY(explain_memory(kind, job, c, ranks, to));
+    DCV_TRY(explain_output(o, s, c, job, &h, to));
+    return kind->explain ? kind->explain(job, to) : DCV_OK;
+}
+
+dcv_status dcv_check(const dcv_job_kind *kind, const dcv_config *c, int ranks, FILE *to)
+{
+    dcv_job *job = NULL;
+    dcv_store *s = NULL;
+    dcv_output *o = NULL;
+    dcv_status st;
+    DCV_TRY_DONE(st, kind->open(c, NULL, (int)c->runtime.threads, &job));
+    DCV_TRY_DONE(st, dcv_store_new(&s));
+    DCV_TRY_DONE(st, output_new(c, &o));
+    st = explain(kind, job, s, o, c, ranks, to);
+done:
+    output_free(o);
+    dcv_store_free(s);
+    if (job)
+        kind->close(job);
+    return st;
+}

@@ -1,0 +1,205 @@
+/* plan.c -- see plan.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/plan.h"
+#include "deconvoy/memory.h"
+
+#define NAMES_SAID 5
+
+static dcv_status hash_of(const dcv_config *c, const dcv_job *job, const char *slice, dcv_sha256 *out)
+{
+    dcv_hasher *h;
+    char unit[64];
+    snprintf(unit, sizeof unit, "%d %.17g", FORMAT_VERSION, c->runtime.unit_seconds);
+    DCV_TRY(dcv_hasher_new(&h));
+    dcv_hasher_add_text(h, c->text);
+    dcv_hasher_add_text(h, job->model_sha256.hex);
+    dcv_hasher_add_text(h, job->dataset_sha256.hex);
+    dcv_hasher_add_text(h, unit);
+    dcv_hasher_add_text(h, slice);
+    *out = dcv_hasher_end(h);
+    return DCV_OK;
+}
+
+dcv_status plan_hash_of(const dcv_config *c, const dcv_job *job, plan_hash *out)
+{
+    char slice[64] = "";
+    if (c->dataset.slice.n == 2)
+        snprintf(slice, sizeof slice, "%lld of %lld", (long long)c->dataset.slice.v[0],
+                 (long long)c->dataset.slice.v[1]);
+    DCV_TRY(hash_of(c, job, slice, &out->plan));
+    return hash_of(c, job, "", &out->whole);
+}
+
+dcv_status plan_stamp(const dcv_config *c, const dcv_job *job, const plan_hash *h, dcv_store *s)
+{
+    const char *const text[][2] = {
+        {"format", "deconvoy"},
+        {"job", c->section->job},
+        {"config_yaml", c->text},
+        {"model_sha256", job->model_sha256.hex},
+        {"dataset_sha256", job->dataset_sha256.hex},
+        {"numerics", job->numerics ? job->numerics : ""},
+        {"code_version", DCV_VERSION},
+        {"plan_sha256", h->plan.hex},
+    };
+    const dcv_sha256 config = dcv_sha256_of(c->text, strlen(c->text));
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        DCV_TRY(dcv_store_text(s, "/", text[i][0], text[i][1]));
+    DCV_TRY(dcv_store_text(s, "/", "config_sha256", config.hex));
+    return dcv_store_int(s, "/", "format_version", FORMAT_VERSION);
+}
+
+/* --- Which keys differ ------------------------------------------------------------- */
+
+typedef struct key_line {
+    char *path;
+    const char *value; /* rest of the line, and lines of a list below it */
+    size_t bytes;
+} key_line;
+
+typedef struct key_lines {
+    key_line *at;
+    int n;
+} key_lines;
+
+static void lines_free(key_lines *l)
+{
+    for (int i = 0; i < l->n; i++)
+        dcv_free(l->at[i].path);
+    dcv_free(l->at);
+}
+
+/* A key at the start of a line: bytes of it, 0 if there is none (a list's element, a long text). */
+static size_t key_bytes(const char *line)
+{
+    size_t n = 0;
+    while (line[n] && line[n] != '\n' && line[n] != ':')
+        n++;
+    return line[n] == ':' && line[0] != '-' && line[0] != '#' &&
+                   (line[n + 1] == ' ' || line[n + 1] == '\n' || !line[n + 1])
+               ? n
+               : 0;
+}
+
+/* Path of the key in this line: the nearest line above that is indented less, and so on. */
+static char *path_of(const key_lines *l, const int *indent, int depth, const char *key, size_t bytes)
+{
+    for (int i = l->n - 1; i >= 0; i--)
+        if (indent[i] < depth)
+            return dcv_format("%s.%.*s", l->at[i].path, (int)bytes, key);
+    return dcv_format("%.*s", (int)bytes, key);
+}
+
+/* Cut a resolved text (block mappings, two blanks a level) into keys and values. */
+static dcv_status cut(const char *text, key_lines *out)
+{
+    size_t n_lines = 1;
+    for (const char *p = text; *p; p++)
+        n_lines += *p == '\n';
+    *out = (key_lines){dcv_alloc(n_lines, sizeof(key_line)), 0};
+    int *indent = dcv_alloc(n_lines, sizeof *indent);
+    dcv_status st = out->at && indent ? DCV_OK : DCV_ENOMEM;
+    for (const char *line = text; st == DCV_OK && *line;) {
+        const char *end = strchr(line, '\n');
+        end = end ? end + 1 : line + strlen(line);
+        const int depth = (int)strspn(line, " ");
+        const size_t key = key_bytes(line + depth);
+        if (key) {
+            char *path = path_of(out, indent, depth, line + depth, key);
+            if (!path)
+                st = DCV_ENOMEM;
+            const char *value = line + depth + key + 1;
+            indent[out->n] = depth;
+            out->at[out->n++] = (key_line){path, value, (size_t)(end - value)};
+        } else if (out->n) {
+            out->at[out->n - 1].bytes = (size_t)(end - out->at[out->n - 1].value);
+        }
+        line = end;
+    }
+    dcv_free(indent);
+    return st;
+}
+
+static const key_line *find(const key_lines *l, const char *path)
+{
+    for (int i = 0; i < l->n; i++)
+        if (!strcmp(l->at[i].path, path))
+            return &l->at[i];
+    return NULL;
+}
+
+static bool same(const key_line *a, const key_line *b)
+{
+    return b && a->bytes == b->bytes && !memcmp(a->value, b->value, a->bytes);
+}
+
+static void say(char **text, const char *name, int *n)
+{
+    if (++*n > NAMES_SAID + 1 || !*text)
+        return;
+    char *longer = dcv_format("%s%s%s", *text, **text ? ", " : "", *n > NAMES_SAID ? "..." : name);
+    dcv_free(*text);
+    *text = longer;
+}
+
+char *plan_keys_that_differ(const char *a, const char *b)
+{
+    key_lines la = {0}, lb = {0};
+    char *text = dcv_strdup("");
+    int n = 0;
+    if (cut(a, &la) == DCV_OK && cut(b, &lb) == DCV_OK) {
+        for (int i = 0; i < la.n; i++)
+            if (!same(&la.at[i], find(&lb, la.at[i].path)))
+                say(&text, la.at[i].path, &n);
+        for (int i = 0; i < lb.n; i++)
+            if (!find(&la, lb.at[i].path))
+                say(&text, lb.at[i].path, &n);
+    }
+    lines_free(&la);
+    lines_free(&lb);
+    return text;
+}
+
+static bool attribute_is(dcv_h5 *f, const char *name, const char *want)
+{
+    char *is = dcv_h5_attribute(f, "/", name);
+    const bool equal = is && !strcmp(is, want);
+    dcv_free(is);
+    return equal;
+}
+
+/* In words, most telling first; new memory. */
+static char *differences(dcv_h5 *f, const dcv_config *c, const dcv_job *job)
+{
+    char *theirs = dcv_h5_attribute(f, "/", "config_yaml");
+    char *text = theirs ? plan_keys_that_differ(theirs, c->text) : dcv_strdup("no result of deconvoy");
+    int n = text && *text ? 1 : 0;
+    if (theirs && !attribute_is(f, "model_sha256", job->model_sha256.hex))
+        say(&text, "model.file (its content)", &n);
+    if (theirs && !attribute_is(f, "dataset_sha256", job->dataset_sha256.hex))
+        say(&text, "dataset.source (its content)", &n);
+    if (!n)
+        say(&text, "runtime.unit_seconds or dataset.slice", &n);
+    dcv_free(theirs);
+    return text;
+}
+
+dcv_status plan_compare(const char *file, const dcv_config *c, const dcv_job *job, const plan_hash *h, char **differs)
+{
+    *differs = NULL;
+    dcv_h5 *f;
+    const dcv_status st = dcv_h5_open(file, &f);
+    if (st == DCV_EDATA) {
+        *differs = dcv_strdup("not an HDF5 file");
+        return *differs ? DCV_OK : DCV_ENOMEM;
+    }
+    DCV_TRY(st);
+    const bool mine = attribute_is(f, "plan_sha256", h->plan.hex);
+    if (!mine)
+        *differs = differences(f, c, job);
+    dcv_h5_close(f);
+    return mine || *differs ? DCV_OK : DCV_ENOMEM;
+}

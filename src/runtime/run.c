@@ -1,0 +1,375 @@
+/* run.c -- a run from plan to sealed file, the same steps on every rank.
+ *
+ * Between any two steps the ranks agree on the worst status, so that all leave at the same line.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "deconvoy/log.h"
+#include "deconvoy/memory.h"
+#include "deconvoy/run.h"
+#include "runtime/blocks.h"
+#include "runtime/budget.h"
+#include "runtime/file.h"
+#include "runtime/master.h"
+#include "runtime/plan.h"
+#include "runtime/runjson.h"
+#include "runtime/share.h"
+#include "runtime/wire.h"
+#include "runtime/worker.h"
+
+#define MASTER_ONLY 16 /* above so many ranks, rank 0 only passes work out */
+#define ALONE_NAP_S 20e-3
+
+typedef struct run {
+    const dcv_job_kind *kind;
+    const dcv_config *c;
+    const dcv_run_options *o;
+    bool *speaks;
+    int rank, size;
+    dcv_job *job;
+    dcv_share *share;
+    dcv_store *store;
+    dcv_output *out;
+    plan_hash hash;
+    worker *worker;
+    master *master; /* rank 0 */
+    bool complete;  /* the result is there already */
+    double began_s;
+    time_t started;
+} run;
+
+/* All ranks go on, or none. */
+#define TOGETHER(r, call)                                                                                              \
+    do {                                                                                                               \
+        dcv_status all_ = dcv_agree((call), (r)->speaks);                                                              \
+        if (all_ != DCV_OK)                                                                                            \
+            return all_;                                                                                               \
+    } while (0)
+
+/* --- Plan -------------------------------------------------------------------------- */
+
+static dcv_status open_job(run *r)
+{
+    DCV_TRY(share_new(&r->share));
+    const dcv_status st = r->kind->open(r->c, r->share, (int)r->c->runtime.threads, &r->job);
+    share_end(r->share, st);
+    return st;
+}
+
+typedef struct inputs { /* what ranks must agree in */
+    char model[65], data[65], numerics[128];
+} inputs;
+
+/* All ranks have read the same model and data set.  Rank 0 judges. */
+static dcv_status same_inputs(run *r)
+{
+    inputs mine = {0}, *all = r->rank ? NULL : dcv_alloc((size_t)r->size, sizeof *all);
+    DCV_CHECK(all || r->rank);
+    memcpy(mine.model, r->job->model_sha256.hex, 64);
+    memcpy(mine.data, r->job->dataset_sha256.hex, 64);
+    snprintf(mine.numerics, sizeof mine.numerics, "%s", r->job->numerics ? r->job->numerics : "");
+    wire_gather(&mine, all, sizeof mine);
+    dcv_status st = DCV_OK;
+    for (int i = 1; !r->rank && i < r->size && st == DCV_OK; i++) {
+        if (strcmp(all[0].model, all[i].model))
+            st = dcv_fail(DCV_EDATA, "%s: not the same file on all ranks: SHA-256 %s on rank 0, %s on rank %d",
+                          r->c->model.file ? r->c->model.file : "model", all[0].model, all[i].model, i);
+        else if (strcmp(all[0].data, all[i].data))
+            st = dcv_fail(DCV_EDATA,
+                          "%s: not the same files on all ranks: manifest's SHA-256 %s on rank 0, %s on rank %d",
+                          r->c->dataset.source ? r->c->dataset.source : "data set", all[0].data, all[i].data, i);
+        else if (strcmp(all[0].numerics, all[i].numerics))
+            st = dcv_fail(DCV_ECONFIG, "rank 0 computes with %s, rank %d with %s; runtime.cpu: avx2 makes them equal",
+                          all[0].numerics, i, all[i].numerics);
+    }
+    dcv_free(all);
+    return st;
+}
+
+static dcv_status declare(run *r)
+{
+    DCV_TRY(dcv_store_new(&r->store));
+    DCV_TRY(plan_hash_of(r->c, r->job, &r->hash));
+    DCV_TRY(plan_stamp(r->c, r->job, &r->hash, r->store));
+    DCV_TRY(r->kind->declare(r->job, r->store));
+    DCV_TRY(output_new(r->c, &r->out));
+    return output_declare(r->out, r->store, r->job->n_items);
+}
+
+/* --- Output ------------------------------------------------------------------------ */
+
+/* A file under the final name: ours and complete, or in the way. */
+static dcv_status look_at_final(run *r)
+{
+    if (r->o->fresh || access(r->out->final, F_OK))
+        return DCV_OK;
+    char *differs;
+    DCV_TRY(plan_compare(r->out->final, r->c, r->job, &r->hash, &differs));
+    r->complete = !differs;
+    dcv_status st = DCV_OK;
+    if (differs)
+        st = dcv_config_fail(
+            r->c, "output",
+            "%s is there and is the result of another plan: %s; give another output, or --fresh to replace it",
+            r->out->final, differs);
+    dcv_free(differs);
+    return st;
+}
+
+static dcv_status make_output(run *r)
+{
+    DCV_TRY(output_folder(r->out));
+    DCV_TRY(look_at_final(r));
+    if (r->complete)
+        return DCV_OK;
+    DCV_TRY(blocks_remove_all(r->out));
+    return output_create(r->out);
+}
+
+static dcv_status open_output(run *r)
+{
+    const int n = dcv_store_count(r->store);
+    int64_t *offset = dcv_alloc((size_t)n, sizeof *offset);
+    DCV_CHECK(offset);
+    if (!r->rank)
+        dcv_store_offsets(r->store, offset);
+    wire_bcast(WIRE_WORLD, 0, offset, n * (int64_t)sizeof *offset);
+    if (r->rank)
+        dcv_store_set_offsets(r->store, offset);
+    dcv_free(offset);
+    return output_open(r->out);
+}
+
+/* --- Phases ------------------------------------------------------------------------ */
+
+static dcv_status start_team(run *r)
+{
+    dcv_phase first = {0};
+    budget b;
+    DCV_TRY(r->kind->phase(r->job, 0, &first));
+    DCV_TRY(budget_of(r->c, r->job, &first, r->rank == 0, &b));
+    const bool computes = r->rank || r->size <= MASTER_ONLY;
+    const int threads = (int)r->c->runtime.threads;
+    const team_options t = {r->job, r->out, &r->hash.plan, computes ? threads : 0, b.read_ahead};
+    DCV_TRY(worker_new(&t, &r->worker));
+    if (r->rank)
+        return DCV_OK;
+    const master_options m = {r->job,        r->out,
+                              &r->hash.plan, r->o,
+                              r->size,       r->size <= MASTER_ONLY ? r->size : r->size - 1,
+                              threads,       r->c->runtime.progress};
+    return master_new(&m, &r->master);
+}
+
+static dcv_status begin_phase(run *r, int p, dcv_phase *phase)
+{
+    budget b;
+    *phase = (dcv_phase){0};
+    DCV_TRY(r->kind->phase(r->job, p, phase));
+    DCV_TRY(budget_of(r->c, r->job, phase, r->rank == 0, &b));
+    DCV_TRY(worker_phase(r->worker, p, phase));
+    return r->master ? master_phase(r->master, p, phase) : DCV_OK;
+}
+
+static void hear(run *r, const wire_message *m)
+{
+    if (m->tag == WIRE_GRANT || m->tag == WIRE_STOP)
+        worker_hear(r->worker, m);
+    else if (r->master)
+        master_hear(r->master, m);
+}
+
+static double nap_s(const run *r, int tries)
+{
+    const double s = wire_nap_s(tries);
+    return r->size == 1 && s >= 1e-3 ? ALONE_NAP_S : s; /* nobody can call; own threads wake us */
+}
+
+/* Pass messages and work on until this rank, and on rank 0 every rank, is through with the phase. */
+static void pass_work(run *r)
+{
+    wire_message m;
+    for (int tries = 0; !worker_is_through(r->worker) || (r->master && !master_is_through(r->master));) {
+        bool any = false;
+        while (wire_next(&m)) {
+            hear(r, &m);
+            any = true;
+        }
+        any |= worker_step(r->worker);
+        if (r->master)
+            any |= master_step(r->master);
+        tries = any ? 0 : tries + 1;
+        if (tries && nap_s(r, tries) > 0)
+            team_wait(worker_team(r->worker), nap_s(r, tries));
+    }
+}
+
+static dcv_status outcome(run *r)
+{
+    const dcv_status mine = worker_status(r->worker);
+    if (mine != DCV_OK || !r->master)
+        return mine;
+    return master_status(r->master);
+}
+
+/* Rank 0 turns the folded state into regions. */
+static dcv_status finish(run *r, int p, const dcv_phase *phase)
+{
+    if (!r->master || !phase->state_bytes || !r->kind->finish)
+        return DCV_OK;
+    dcv_result res = {.out = r->out};
+    dcv_status st = r->kind->finish(r->job, p, master_state(r->master), &res);
+    for (int i = 0; st == DCV_OK && i < res.n_failed; i++)
+        st = failures_add(master_failures(r->master), p, &res.failed[i]);
+    result_clear(&res);
+    return st == DCV_OK ? output_sync(r->out) : st;
+}
+
+static dcv_status learn(run *r, int p, const dcv_phase *phase)
+{
+    if (!phase->state_bytes || !r->kind->learn)
+        return DCV_OK;
+    void *state = r->master ? master_state(r->master) : dcv_alloc(1, phase->state_bytes);
+    DCV_CHECK(state);
+    wire_bcast(WIRE_WORLD, 0, state, (int64_t)phase->state_bytes);
+    const dcv_status st = r->kind->learn(r->job, p, state);
+    if (!r->master)
+        dcv_free(state);
+    return st;
+}
+
+static dcv_status run_phase(run *r, int p)
+{
+    dcv_phase phase;
+    TOGETHER(r, begin_phase(r, p, &phase));
+    pass_work(r);
+    TOGETHER(r, outcome(r));
+    TOGETHER(r, finish(r, p, &phase));
+    TOGETHER(r, learn(r, p, &phase));
+    return DCV_OK;
+}
+
+/* --- The end ----------------------------------------------------------------------- */
+
+static dcv_status put_failures(run *r)
+{
+    failures *f = r->master ? master_failures(r->master) : NULL;
+    if (!f)
+        return DCV_OK;
+    dcv_result res = {.out = r->out};
+    const dcv_status st = failures_put(f, &res);
+    result_clear(&res);
+    DCV_TRY(st);
+    if (failures_count(f) == r->job->n_items)
+        return dcv_fail(DCV_EDATA, "every one of %lld items failed", (long long)r->job->n_items);
+    return output_sync(r->out);
+}
+
+static dcv_status seal(run *r)
+{
+    TOGETHER(r, put_failures(r));
+    TOGETHER(r, output_checksums(r->out));
+    TOGETHER(r, r->rank ? DCV_OK : output_seal(r->out));
+    TOGETHER(r, r->rank ? DCV_OK : blocks_remove_all(r->out));
+    return DCV_OK;
+}
+
+static int64_t peak_rss(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    int64_t bytes = (int64_t)u.ru_maxrss * 1024;
+    wire_max_i64(&bytes, 1);
+    return bytes;
+}
+
+/* NAME.run.json.  Collective. */
+static dcv_status keep_facts(run *r)
+{
+    const team_times t = team_spent(worker_team(r->worker));
+    double sum[] = {t.compute_s, t.read_s, t.write_s, t.wait_s};
+    wire_sum_f64(sum, 4);
+    run_facts f = {.ranks = r->size, .threads = r->c->runtime.threads, .peak_rss_bytes = peak_rss()};
+    char *hosts = runjson_hosts();
+    dcv_status st = DCV_OK;
+    if (!r->rank) {
+        const master_sums *s = master_totals(r->master);
+        f.items = r->job->n_items;
+        f.units = s->units;
+        f.resumed_units = s->resumed_units;
+        f.failed_items = failures_count(master_failures(r->master));
+        f.compute_s = sum[0];
+        f.read_s = sum[1];
+        f.write_s = sum[2];
+        f.wait_s = sum[3];
+        f.gflop = s->gflop;
+        f.wall_s = now_s() - r->began_s;
+        f.started = r->started;
+        f.finished = time(NULL);
+        f.hosts = hosts;
+        st = runjson_write(r->out, &f);
+    }
+    dcv_free(hosts);
+    return st;
+}
+
+static dcv_status work(run *r)
+{
+    TOGETHER(r, open_job(r));
+    TOGETHER(r, same_inputs(r));
+    TOGETHER(r, declare(r));
+    TOGETHER(r, r->rank ? DCV_OK : make_output(r));
+    int32_t complete = r->complete;
+    wire_max_i32(WIRE_WORLD, &complete, 1);
+    if (complete) {
+        dcv_log_info("%s is complete already; --fresh computes it again", r->out->final);
+        return DCV_OK;
+    }
+    TOGETHER(r, open_output(r));
+    TOGETHER(r, start_team(r));
+    dcv_status st = DCV_OK;
+    for (int p = 0; p < r->job->n_phases && st == DCV_OK; p++)
+        st = run_phase(r, p);
+    if (st == DCV_OK)
+        st = seal(r);
+    if (st != DCV_OK && st != DCV_ESTOP)
+        return st;
+    bool speaks = *r->speaks, facts_speak;
+    char *message = dcv_strdup(dcv_message());
+    const dcv_status facts = dcv_agree(keep_facts(r), &facts_speak);
+    if (st == DCV_OK)
+        *r->speaks = facts_speak;
+    else if (speaks)
+        (void)dcv_fail(st, "%s", message ? message : "");
+    dcv_free(message);
+    return st == DCV_OK ? facts : st;
+}
+
+dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_options *o, bool *speaks)
+{
+    run r = {.kind = kind,
+             .c = c,
+             .o = o,
+             .speaks = speaks,
+             .rank = wire_rank(WIRE_WORLD),
+             .size = wire_size(WIRE_WORLD),
+             .began_s = now_s(),
+             .started = time(NULL)};
+    *speaks = false;
+    wire_listen();
+    const dcv_status st = work(&r);
+    wire_deaf();
+    worker_free(r.worker);
+    master_free(r.master);
+    output_free(r.out);
+    dcv_store_free(r.store);
+    if (r.job)
+        kind->close(r.job);
+    share_free(r.share);
+    return st;
+}

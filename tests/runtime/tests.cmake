@@ -1,0 +1,14 @@
+# The run-time without a network: a toy job at 1, 2, 3 and 5 ranks.
+add_executable(runtime_toy runtime/toy.c)
+target_link_libraries(runtime_toy PRIVATE dcv_runtime)
+
+function(dcv_runtime_script name)
+  cmake_parse_arguments(T "" "TIMEOUT" "LABELS" ${ARGN})
+  add_test(NAME runtime/${name}
+           COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/runtime/${name}.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE}
+           WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+  set_tests_properties(runtime/${name} PROPERTIES LABELS "${T_LABELS}" TIMEOUT ${T_TIMEOUT} PROCESSORS 2
+    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_btl_vader_single_copy_mechanism=none")
+endfunction()
+dcv_runtime_script(ranks LABELS "mpi" TIMEOUT 300)
+dcv_runtime_script(refusals LABELS "mpi" TIMEOUT 120)
