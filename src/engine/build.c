@@ -251,7 +251,7 @@ static dcv_status input_dims(const dcv_model *m, int i, const dcv_dims *given, d
     else
         *out = *given;
     for (int k = 0; k < out->n; k++)
-        if (out->d[k] < 1)
+        if (out->d[k] < 0 || (out->d[k] == 0 && !given))
             return dcv_fail(DCV_EDATA, "graph input \"%s\" has no fixed extent along axis %d", in->name, k);
     dcv_status st = dcv_dims_check(out);
     if (st != DCV_OK)
@@ -260,6 +260,12 @@ static dcv_status input_dims(const dcv_model *m, int i, const dcv_dims *given, d
         if (out->n != in->rank || (in->dim[k] >= 0 && in->dim[k] != out->d[k] && (k || out->d[0] != 1)))
             return dcv_fail(DCV_EDATA, "graph input \"%s\" cannot have the shape %s", in->name, dcv_dims_print(out, t));
     return DCV_OK;
+}
+
+/* By TensorProto.DataType: not said, float, float16, double, bfloat16. */
+static bool is_float(int elem_type)
+{
+    return elem_type == 0 || elem_type == 1 || elem_type == 10 || elem_type == 11 || elem_type == 16;
 }
 
 static dcv_status add_inputs(builder *b, const dcv_dims *input)
@@ -273,7 +279,7 @@ static dcv_status add_inputs(builder *b, const dcv_dims *input)
         DCV_TRY(add_value(b, b->m->in[i].name, &g->in[i]));
         dcv_value *v = &g->value[g->in[i]];
         DCV_TRY(input_dims(b->m, i, input ? &input[i] : NULL, &v->dims));
-        v->type = DCV_F32;
+        v->type = is_float(b->m->in[i].elem_type) ? DCV_F32 : DCV_I64;
         v->batched = true;
     }
     return DCV_OK;

@@ -8,6 +8,9 @@ static dcv_status file_dims(const dcv_model_value *in, dcv_dims *d)
     d->n = in->rank;
     for (int k = 0; k < in->rank; k++)
         d->d[k] = in->dim[k];
+    for (int k = 0; k < in->rank; k++)
+        if (in->dim[k] == 0)
+            return dcv_fail(DCV_EDATA, "axis %d of graph input \"%s\" has no cells", k, in->name);
     if (in->rank > 0 && in->dim[0] > 1)
         return dcv_fail(DCV_EDATA, "graph input \"%s\" has a fixed batch of %lld; expected 1 or a symbolic one",
                         in->name, (long long)in->dim[0]);

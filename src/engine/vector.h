@@ -11,4 +11,11 @@
 #endif
 #endif
 
+/* Kernels that a cloned function specialises must be inlined into it, or they run with the least instruction set. */
+#if defined(__GNUC__)
+#define DCV_INLINE static inline __attribute__((always_inline))
+#else
+#define DCV_INLINE static inline
+#endif
+
 #endif

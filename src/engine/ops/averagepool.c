@@ -23,7 +23,7 @@ static int64_t counted(const dcv_window *w, const dcv_taps *t, int64_t o, int64_
     return fit < w->kernel ? fit : w->kernel;
 }
 
-static inline void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], float scale, int lanes, float *y)
+DCV_INLINE void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], float scale, int lanes, float *y)
 {
     for (int l = 0; l < lanes; l++)
         y[l] = 0;
@@ -38,7 +38,7 @@ static inline void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t
         y[l] *= scale;
 }
 
-static inline void plane(const dcv_pool_nest *n, bool border, const float *x, int lanes, float *y)
+DCV_INLINE void plane(const dcv_pool_nest *n, bool border, const float *x, int lanes, float *y)
 {
     dcv_taps t[3];
     for (int64_t d = 0; d < n->out[0]; d++) {

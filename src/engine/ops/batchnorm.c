@@ -48,7 +48,7 @@ void dcv_batchnorm_scale(const dcv_graph *g, const dcv_node *nd, int64_t first, 
     }
 }
 
-static inline void affine(int64_t cells, const float *x, const float *scale, const float *shift, int lanes, float *y)
+DCV_INLINE void affine(int64_t cells, const float *x, const float *scale, const float *shift, int lanes, float *y)
 {
     for (int64_t i = 0; i < cells; i++, x += lanes, y += lanes)
         for (int l = 0; l < lanes; l++)

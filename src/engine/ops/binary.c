@@ -4,10 +4,11 @@
  * gates of squeeze-and-excitation); any other pair walks rows by offsets.  Integers reach these only in
  * shape arithmetic, where Div truncates.
  */
+#include <math.h>
 #include <string.h>
 #include "engine/ops/binary.h"
 
-static inline __attribute__((always_inline)) float apply(dcv_binary kind, float a, float b)
+DCV_INLINE float apply(dcv_binary kind, float a, float b)
 {
     switch (kind) {
     case DCV_ADD:
@@ -25,8 +26,8 @@ static inline __attribute__((always_inline)) float apply(dcv_binary kind, float 
 }
 
 /* n numbers with steps 0 or more in each operand. */
-static inline __attribute__((always_inline)) void row(dcv_binary kind, int64_t n, const float *a, int64_t sa,
-                                                      const float *b, int64_t sb, float *y, int64_t sy)
+DCV_INLINE void row(dcv_binary kind, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *y,
+                    int64_t sy)
 {
     if (sa == 1 && sb == 1 && sy == 1)
         for (int64_t i = 0; i < n; i++)
@@ -60,16 +61,15 @@ DCV_CLONES static void row_any(dcv_binary kind, int64_t n, const float *a, int64
 }
 
 /* One block of lanes, one operand the same in every cell. */
-static inline __attribute__((always_inline)) void lanes(dcv_binary kind, int64_t cells, const float *a, const float *b,
-                                                        bool swap, int width, float *y)
+DCV_INLINE void lanes(dcv_binary kind, int64_t cells, const float *a, const float *b, bool swap, int width, float *y)
 {
     for (int64_t i = 0; i < cells; i++, a += width, y += width)
         for (int l = 0; l < width; l++)
             y[l] = swap ? apply(kind, b[l], a[l]) : apply(kind, a[l], b[l]);
 }
 
-static inline __attribute__((always_inline)) void lanes_kind(dcv_binary kind, int64_t cells, const float *a,
-                                                             const float *b, bool swap, int width, float *y)
+DCV_INLINE void lanes_kind(dcv_binary kind, int64_t cells, const float *a, const float *b, bool swap, int width,
+                           float *y)
 {
     if (width == 16 && !swap)
         lanes(kind, cells, a, b, false, 16, y);
@@ -339,10 +339,20 @@ static void mul_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io
     dcv_binary_run(DCV_MUL, &io->x[0], &io->x[1], &io->y[0]);
 }
 
+/* Quotients of integers, which are floats in a walk. */
+static void truncate(dcv_blob *y)
+{
+    const int64_t n = dcv_blob_shape_of(y->dims, y->block).floats;
+    for (int p = 0; p < y->n; p++)
+        for (int64_t i = 0; i < n; i++)
+            y->data[p * y->n_stride + i] = truncf(y->data[p * y->n_stride + i]);
+}
+
 static void div_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
-    (void)g, (void)nd;
     dcv_binary_run(DCV_DIV, &io->x[0], &io->x[1], &io->y[0]);
+    if (g->value[nd->out[0]].type == DCV_I64)
+        truncate(&io->y[0]);
 }
 
 static void equal_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)

@@ -30,7 +30,7 @@ static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, 
     return (dcv_cells){0, g->value[nd->in[k]].dims.d[axis], 1};
 }
 
-static inline void mean(int64_t cells, const float *x, int lanes, float *y)
+DCV_INLINE void mean(int64_t cells, const float *x, int lanes, float *y)
 {
     double sum[DCV_BLOCK_MAX] = {0};
     for (int64_t i = 0; i < cells; i++, x += lanes)
@@ -40,7 +40,7 @@ static inline void mean(int64_t cells, const float *x, int lanes, float *y)
         y[l] = (float)(sum[l] / (double)cells);
 }
 
-static inline void greatest(int64_t cells, const float *x, int lanes, float *y)
+DCV_INLINE void greatest(int64_t cells, const float *x, int lanes, float *y)
 {
     for (int l = 0; l < lanes; l++)
         y[l] = x[l];

@@ -31,14 +31,14 @@ static dcv_status shape(const dcv_shape_io *io)
 }
 
 /* sum[i] += x[i * step]^2 for a tile of cells. */
-static inline void add_squares(int n, const float *x, int64_t step, float *sum)
+DCV_INLINE void add_squares(int n, const float *x, int64_t step, float *sum)
 {
     for (int i = 0; i < n; i++)
         sum[i] += x[i * step] * x[i * step];
 }
 
 /* y = x v^-beta; the common exponent 3/4 needs no powf. */
-static inline void divide(int n, const lrn_attr *a, const float *sum, const float *x, int64_t step, float *y)
+DCV_INLINE void divide(int n, const lrn_attr *a, const float *sum, const float *x, int64_t step, float *y)
 {
     const float k = (float)(a->alpha / (double)a->size), bias = (float)a->bias;
     for (int i = 0; i < n; i++) {

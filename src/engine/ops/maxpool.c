@@ -14,7 +14,7 @@ static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
                                    DCV_FIELDS_END};
 
 /* One output cell of one block of lanes. */
-static inline void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], int lanes, float *y)
+DCV_INLINE void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], int lanes, float *y)
 {
     for (int l = 0; l < lanes; l++)
         y[l] = -INFINITY;
@@ -27,7 +27,7 @@ static inline void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t
         }
 }
 
-static inline void plane(const dcv_pool_nest *n, const float *x, int lanes, float *y)
+DCV_INLINE void plane(const dcv_pool_nest *n, const float *x, int lanes, float *y)
 {
     dcv_taps t[3];
     for (int64_t d = 0; d < n->out[0]; d++) {
@@ -52,6 +52,54 @@ DCV_CLONES static void plane8(const dcv_pool_nest *n, const float *x, float *y)
     plane(n, x, 8, y);
 }
 
+/* Cell of the plane that wins at one output cell of one lane. */
+static int64_t winner(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], int lanes)
+{
+    int64_t best = -1;
+    for (int64_t i = t[0].lo, z = t[0].at; i < t[0].hi; i++, z += n->win[0].dilation)
+        for (int64_t j = t[1].lo, r = t[1].at; j < t[1].hi; j++, r += n->win[1].dilation)
+            for (int64_t k = t[2].lo, c = t[2].at; k < t[2].hi; k++, c += n->win[2].dilation) {
+                const int64_t at = (z * n->in[1] + r) * n->in[2] + c;
+                if (best < 0 || x[at * lanes] > x[best * lanes] || x[at * lanes] != x[at * lanes])
+                    best = at;
+            }
+    return best;
+}
+
+/* A cell's number when the last axis of space runs slowest. */
+static int64_t column_major(const dcv_pool_nest *n, int64_t at)
+{
+    const int64_t c = at % n->in[2], r = at / n->in[2] % n->in[1], z = at / n->in[2] / n->in[1];
+    return (c * n->in[1] + r) * n->in[0] + z;
+}
+
+/* Indices of one lane, first: the number of its plane's first cell. */
+static void winners(const dcv_pool_nest *n, const float *x, int lanes, bool columns, int64_t first, float *y)
+{
+    dcv_taps t[3];
+    for (int64_t d = 0; d < n->out[0]; d++)
+        for (int64_t r = 0; r < n->out[1]; r++)
+            for (int64_t c = 0; c < n->out[2]; c++, y += lanes) {
+                t[0] = dcv_window_taps(&n->win[0], d, n->in[0]);
+                t[1] = dcv_window_taps(&n->win[1], r, n->in[1]);
+                t[2] = dcv_window_taps(&n->win[2], c, n->in[2]);
+                const int64_t at = winner(n, x, t, lanes);
+                *y = (float)(first + (columns ? column_major(n, at) : at));
+            }
+}
+
+/* Output 1: flat over the picture's [N,C,space]; a float holds them exactly up to 2^24. */
+static void indices(const dcv_pool_nest *n, const dcv_blob *x, bool columns, dcv_blob *y)
+{
+    const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
+    for (int64_t q = 0; q < dcv_blob_outer(y); q++)
+        for (int64_t c = 0; c < sx.c; c++)
+            winners(n, dcv_blob_slice(x, q) + c / x->block * sx.cells * x->block + c % x->block, x->block, columns,
+                    (q % x->dims->d[0] * sx.c + c) * sx.cells,
+                    dcv_blob_slice(y, q) + c / y->block * sy.cells * y->block + c % y->block);
+    dcv_blob_clear_tail(y);
+}
+
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
     (void)g;
@@ -70,12 +118,14 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
             else
                 plane(&n, from, 1, to);
     }
+    if (nd->n_out > 1 && nd->out[1] >= 0)
+        indices(&n, x, ((const dcv_pool_attr *)nd->attr)->storage_order != 0, &io->y[1]);
 }
 
 const dcv_op dcv_op_maxpool = {.name = "MaxPool",
                                .min_in = 1,
                                .max_in = 1,
-                               .max_out = 1,
+                               .max_out = 2,
                                .attr_size = sizeof(dcv_pool_attr),
                                .fields = fields,
                                .layout = DCV_LAYOUT_SAME,

@@ -3,13 +3,7 @@
 #define DCV_ENGINE_OPS_UTIL_H
 
 #include "deconvoy/op.h"
-
-/* Wider vectors where the machine has them; the arithmetic is the same in each (contraction is off). */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define DCV_CLONES __attribute__((target_clones("arch=skylake-avx512", "avx2", "default")))
-#else
-#define DCV_CLONES
-#endif
+#include "engine/vector.h"
 
 #define DCV_BLOCK_MAX 16
 
