@@ -11,8 +11,8 @@
  * dir     folder, made with its parents; NULL: the result's name without .h5, with _report
  * to      gets the path of each file written, a line each
  *
- * DCV_ENOINPUT, DCV_EDATA (no result, or not of the shape that its job has), DCV_EIO.  Not a line for a job that has
- * no pictures.  Local; wants MPI down, since it forks a probe. */
+ * DCV_ENOINPUT, DCV_EDATA (no result, or not of the shape that its job has), DCV_ESTOP (a .part), DCV_EIO.  Not a line
+ * for a job that has no pictures.  Local; wants MPI down, since it forks a probe. */
 dcv_status dcv_report(const char *result, const char *dir, FILE *to) DCV_MUST_USE;
 
 #endif

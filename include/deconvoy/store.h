@@ -52,9 +52,9 @@ const dcv_region *dcv_store_region(const dcv_store *s, int id);
 
 /* Make the skeleton file (sec2, V18 format, no file locks) and learn the offsets and the file's size.
  * /checksums/path and /checksums/crc32c are added here, for all declared data sets in order and for
- * /checksums/structure, whose one number is the CRC-32C of all bytes of the file but those of data sets (/checksums/path
- * counts as structure).  They are not in dcv_store_count().  DCV_EIO, DCV_EDATA (a name that cannot be); then no
- * file is left.  Rank 0 only. */
+ * /checksums/structure, whose one number is the CRC-32C of all bytes of the file but those of data sets
+ * (/checksums/path counts as structure).  They are not in dcv_store_count().  DCV_EIO, DCV_EDATA (a name that cannot
+ * be); then no file is left.  Rank 0 only. */
 dcv_status dcv_store_create(dcv_store *s, const char *file, int64_t *file_bytes) DCV_MUST_USE;
 
 /* Where /checksums/crc32c lies: u4, entry id belongs to data set id; the one after the last is written
@@ -101,7 +101,8 @@ dcv_status dcv_h5_read(dcv_h5 *f, const char *path, dcv_dtype type, int64_t firs
 dcv_status dcv_h5_read_text(dcv_h5 *f, const char *path, int64_t first, int64_t n, char *to,
                             size_t text_bytes) DCV_MUST_USE;
 
-/* Attribute as text (numbers printed, several with a blank between); new memory (dcv_free), NULL if it is not there. */
+/* Attribute as text (numbers printed, several with a blank between); new memory (dcv_free), NULL if
+ * it is not there, no text or number, or longer than 64 MiB or 1,000 values. */
 char *dcv_h5_attribute(dcv_h5 *f, const char *path, const char *name) DCV_MUST_USE;
 
 /* Where the bytes of a contiguous data set lie, whatever its type; offset -1 and bytes 0 where it holds none. DCV_EDATA

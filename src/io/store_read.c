@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "io/store_hdf5.h"
 
-enum { CHUNK_CACHE_BYTES = 32 << 20, CHUNK_SLOTS = 12421, ATTRIBUTE_MAX_BYTES = 64 << 20 };
+enum { CHUNK_CACHE_BYTES = 32 << 20, CHUNK_SLOTS = 12421, ATTRIBUTE_MAX_BYTES = 64 << 20, ATTRIBUTE_MAX_VALUES = 1000 };
 
 struct dcv_h5 {
     char *name;
@@ -459,7 +459,7 @@ static char *attribute_text(hid_t a, h5_held *h)
         return NULL;
     const int64_t n = H5Sget_simple_extent_npoints(space);
     const size_t size = H5Tget_size(type);
-    if (n <= 0 || size == 0 || n > ATTRIBUTE_MAX_BYTES / (int64_t)size)
+    if (n <= 0 || n > ATTRIBUTE_MAX_VALUES || size == 0 || n > ATTRIBUTE_MAX_BYTES / (int64_t)size)
         return NULL;
     switch (H5Tget_class(type)) {
     case H5T_INTEGER:

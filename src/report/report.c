@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "deconvoy/hash.h"
 #include "deconvoy/log.h"
 #include "deconvoy/memory.h"
@@ -73,6 +74,12 @@ static dcv_status make_folder(const char *dir)
     return st;
 }
 
+static bool is_partial(const char *result)
+{
+    const size_t n = strlen(result);
+    return n > 5 && strcmp(result + n - 5, ".part") == 0 && access(result, F_OK) == 0;
+}
+
 static char *default_folder(const char *result)
 {
     const size_t n = strlen(result);
@@ -108,6 +115,8 @@ static dcv_status draw(const dcv_report_in *in, const char *job)
 
 dcv_status dcv_report(const char *result, const char *dir, FILE *to)
 {
+    if (is_partial(result))
+        return dcv_fail(DCV_ESTOP, "%s: not finished; run the job again to go on", result);
     DCV_TRY(dcv_probe(result, try_open, NULL));
     dcv_report_in in = {.file = result, .to = to};
     DCV_TRY(dcv_h5_open(result, &in.h5));

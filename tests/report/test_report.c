@@ -180,6 +180,8 @@ static void test_no_result(void)
 {
     CHECK(report(in_dir("none.h5"), NULL, DCV_ENOINPUT)[0] == 0);
     CHECK(report(DCV_SOURCE_DIR "/LICENSE", in_dir("z"), DCV_EDATA)[0] == 0);
+    make_search(in_dir("r.h5.part"));
+    CHECK(report(in_dir("r.h5.part"), NULL, DCV_ESTOP)[0] == 0);
     dcv_store *s = new_result("unheard_of");
     write_result(s, in_dir("u.h5"));
     CHECK(report(in_dir("u.h5"), NULL, DCV_OK)[0] == 0);
