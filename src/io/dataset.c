@@ -17,7 +17,8 @@
 #include "io/resize.h"
 #include "io/source.h"
 
-static const dcv_source_kind *const kinds[] = {&dcv_source_idx};
+static const dcv_source_kind *const kinds[] = {&dcv_source_folder,  &dcv_source_h5,  &dcv_source_tar,
+                                               &dcv_source_picture, &dcv_source_idx, &dcv_source_list};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 typedef struct set { /* behind dcv_dataset.own */
@@ -46,6 +47,14 @@ static dcv_status wrong(const dcv_config *c, dcv_status code, const char *key, c
     else
         (void)dcv_fail(code, "%s", text);
     return code;
+}
+
+/* The last message once more, with the place of a key. */
+static dcv_status again_at(const dcv_config *c, const char *key)
+{
+    char text[1024];
+    snprintf(text, sizeof text, "%s", dcv_message());
+    return dcv_config_fail(c, key, "%s", text);
 }
 
 /* The name in folder nearest to word, in buf; "" if none is near. */
@@ -140,7 +149,10 @@ static dcv_status source_open(const dcv_config *c, set *x, const dcv_source_ask 
         x->s.file_mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
     }
     DCV_TRY(dcv_manifest_new(&x->s.m));
-    DCV_TRY(x->s.kind->open(&x->s, ask));
+    const dcv_status st = x->s.kind->open(&x->s, ask);
+    if (st == DCV_ECONFIG && c && x->s.wrong_key)
+        return again_at(c, x->s.wrong_key);
+    DCV_TRY(st);
     if (x->s.m.n == 0)
         return wrong(c, DCV_EDATA, "dataset.source", "%s: no pictures in it (%s)", ask->shown, x->s.kind->name);
     return DCV_OK;

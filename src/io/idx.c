@@ -94,9 +94,10 @@ static dcv_status read_header(gzFile f, int64_t file_bytes, const char *shown, h
         if (i > 0)
             h->item_bytes *= h->d[i];
     }
-    if (gzdirect(f) && total + (int64_t)h->bytes != file_bytes)
-        return dcv_fail(DCV_EDATA, "%s: %lld bytes, its header says %lld", shown, (long long)file_bytes,
-                        (long long)(total + (int64_t)h->bytes));
+    total += (int64_t)h->bytes;
+    if (gzdirect(f) && total != file_bytes)
+        return dcv_fail(DCV_EDATA, "%s: %s%lld bytes, its header says %lld", shown, file_bytes < total ? "cut: " : "",
+                        (long long)file_bytes, (long long)total);
     return DCV_OK;
 }
 

@@ -286,9 +286,34 @@ static dcv_status read_open(TIFF *t, memory_file *f, const char *name, bool want
     return l.ycbcr ? read_ycbcr(t, f, name, out) : read_tiles(t, &l, f, name, out);
 }
 
+static uint64_t number(const uint8_t *b, int n, bool big_endian)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++)
+        v = v << 8 | b[big_endian ? i : n - 1 - i];
+    return v;
+}
+
+/* Is the first directory there to its last byte, the offset of the next one?  libtiff does not mind. */
+static bool directory_is_whole(const uint8_t *b, uint64_t n)
+{
+    const bool turned = b[0] == 'M', large = b[turned ? 3 : 2] == 43;
+    const int word = large ? 8 : 4, count_bytes = large ? 8 : 2;
+    const uint64_t entry_bytes = large ? 20 : 12;
+    if (n < 16)
+        return false;
+    const uint64_t at = number(b + (large ? 8 : 4), word, turned);
+    if (at > n || n - at < (uint64_t)count_bytes)
+        return false;
+    const uint64_t left = n - at - (uint64_t)count_bytes, count = number(b + at, count_bytes, turned);
+    return count <= left / entry_bytes && left - count * entry_bytes >= (uint64_t)word;
+}
+
 static dcv_status tiff_read(const uint8_t *b, size_t n, const char *name, bool want_pixels, dcv_image *out)
 {
     memory_file f = {.bytes = b, .n = n};
+    if (!directory_is_whole(b, n))
+        return dcv_fail(DCV_EDATA, "%s: TIFF: cut: the file ends before its directory does", name);
     set_handlers_once();
     TIFF *t = TIFFClientOpen(name, "rm", (thandle_t)&f, mem_read, mem_write, mem_seek, mem_close, mem_size, NULL, NULL);
     if (!t)

@@ -75,7 +75,9 @@ typedef struct placed {
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const placed *)a)->entry.name, ((const placed *)b)->entry.name);
+    const placed *p = a, *q = b;
+    const int order = strcmp(p->entry.name, q->entry.name);
+    return order ? order : (p->at > q->at) - (p->at < q->at); /* a tar may hold a name twice */
 }
 
 dcv_status dcv_manifest_sort(dcv_manifest *m)

@@ -98,6 +98,7 @@ struct dcv_source {
     dcv_manifest m;
     dcv_content content;
     dcv_dims item;                     /* pixels: h, w, c; floats: network input with n = 1 in front */
+    const char *wrong_key;             /* where open gave DCV_ECONFIG: "dataset.path" ... */
     int64_t file_bytes, file_mtime_ns; /* of sources in one file, else 0 */
     void *own;
 };
