@@ -71,4 +71,7 @@ void dcv_blob_read(const dcv_blob *b, float *to);
 void dcv_walk_time(dcv_walk *w, bool on);
 const double *dcv_walk_seconds(const dcv_walk *w);
 
+/* What runs a node: a kernel's name, "view" where there is nothing to do, NULL where it is fused into another. */
+const char *dcv_engine_kernel(const dcv_engine *e, int node);
+
 #endif

@@ -1,0 +1,173 @@
+/* dense.c -- products of a group of pictures with packed weights.
+ *
+ * Packed: [chunk of k][panel of 32 outputs][k][32].  A group has 8 pictures, so one pass over the weights serves
+ * 8 rows, and the time is that of reading them (tests/bench/README.md).
+ */
+#include <math.h>
+#include <string.h>
+#include "engine/dense.h"
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define DCV_X86 1
+#endif
+
+enum { ROWS = DCV_GROUP, PANEL = 32, CHUNK = 256 };
+
+/* acc[ROWS][PANEL at stride ld] += sum over k of xt[k][ROWS] w[k][PANEL]. */
+typedef void (*kernel_fn)(int64_t k, const float *xt, const float *w, float *acc, int64_t ld);
+
+static void kernel_plain(int64_t k, const float *xt, const float *w, float *acc, int64_t ld)
+{
+    for (int r = 0; r < ROWS; r++)
+        for (int j = 0; j < PANEL; j++) {
+            float sum = 0;
+            for (int64_t i = 0; i < k; i++)
+                sum = fmaf(xt[i * ROWS + r], w[i * PANEL + j], sum);
+            acc[r * ld + j] += sum;
+        }
+}
+
+#ifdef DCV_X86
+__attribute__((target("avx2,fma"))) static void kernel_avx2(int64_t k, const float *xt, const float *w, float *acc,
+                                                            int64_t ld)
+{
+    for (int j = 0; j < PANEL; j += 16)
+        for (int r0 = 0; r0 < ROWS; r0 += 4) {
+            __m256 sum[8];
+#pragma GCC unroll 16
+            for (int i = 0; i < 8; i++)
+                sum[i] = _mm256_setzero_ps();
+            for (int64_t i = 0; i < k; i++) {
+                const __m256 a = _mm256_load_ps(w + i * PANEL + j), b = _mm256_load_ps(w + i * PANEL + j + 8);
+#pragma GCC unroll 16
+                for (int r = 0; r < 4; r++) {
+                    const __m256 x = _mm256_broadcast_ss(xt + i * ROWS + r0 + r);
+                    sum[2 * r] = _mm256_fmadd_ps(x, a, sum[2 * r]);
+                    sum[2 * r + 1] = _mm256_fmadd_ps(x, b, sum[2 * r + 1]);
+                }
+            }
+#pragma GCC unroll 16
+            for (int r = 0; r < 4; r++) {
+                float *to = acc + (r0 + r) * ld + j;
+                _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), sum[2 * r]));
+                _mm256_storeu_ps(to + 8, _mm256_add_ps(_mm256_loadu_ps(to + 8), sum[2 * r + 1]));
+            }
+        }
+}
+
+__attribute__((target("avx512f"))) static void kernel_avx512(int64_t k, const float *xt, const float *w, float *acc,
+                                                             int64_t ld)
+{
+    __m512 sum[2 * ROWS];
+#pragma GCC unroll 16
+    for (int i = 0; i < 2 * ROWS; i++)
+        sum[i] = _mm512_setzero_ps();
+    for (int64_t i = 0; i < k; i++) {
+        const __m512 a = _mm512_load_ps(w + i * PANEL), b = _mm512_load_ps(w + i * PANEL + 16);
+#pragma GCC unroll 16
+        for (int r = 0; r < ROWS; r++) {
+            const __m512 x = _mm512_set1_ps(xt[i * ROWS + r]);
+            sum[2 * r] = _mm512_fmadd_ps(x, a, sum[2 * r]);
+            sum[2 * r + 1] = _mm512_fmadd_ps(x, b, sum[2 * r + 1]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++) {
+        float *to = acc + r * ld;
+        _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), sum[2 * r]));
+        _mm512_storeu_ps(to + 16, _mm512_add_ps(_mm512_loadu_ps(to + 16), sum[2 * r + 1]));
+    }
+}
+#endif
+
+static kernel_fn kernel(const char **name)
+{
+    const char *unused;
+    name = name ? name : &unused;
+#ifdef DCV_X86
+    *name = "dense:avx512";
+    if (__builtin_cpu_supports("avx512f"))
+        return kernel_avx512;
+    *name = "dense:avx2";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return kernel_avx2;
+#endif
+    *name = "dense";
+    return kernel_plain;
+}
+
+const char *dcv_dense_kernel(void)
+{
+    const char *name;
+    kernel(&name);
+    return name;
+}
+
+static int64_t wide(const dcv_dense *d)
+{
+    return (d->n + PANEL - 1) / PANEL * PANEL;
+}
+
+size_t dcv_dense_packed_bytes(const dcv_dense *d)
+{
+    return (size_t)(d->k * wide(d)) * sizeof(float);
+}
+
+size_t dcv_dense_bias_floats(const dcv_dense *d)
+{
+    return (size_t)wide(d);
+}
+
+/* x of the group, transposed, then sums. */
+size_t dcv_dense_scratch_bytes(const dcv_dense *d)
+{
+    return (size_t)(ROWS * d->k + ROWS * wide(d)) * sizeof(float);
+}
+
+void dcv_dense_pack(const dcv_dense *d, float *packed, float *bias)
+{
+    const int64_t w = wide(d);
+    for (int64_t k0 = 0; k0 < d->k; k0 += CHUNK)
+        for (int64_t j0 = 0; j0 < w; j0 += PANEL)
+            for (int64_t k = k0; k < d->k && k < k0 + CHUNK; k++)
+                for (int64_t j = j0; j < j0 + PANEL; j++)
+                    *packed++ = j < d->n ? d->alpha * (d->transposed ? d->w[j * d->k + k] : d->w[k * d->n + j]) : 0;
+    for (int64_t j = 0; j < w; j++)
+        bias[j] = j < d->n && d->b ? d->beta * d->b[d->n_b == 1 ? 0 : j] : 0;
+}
+
+static void transpose(const dcv_dense *d, int n, const float *const *x, float *xt)
+{
+    memset(xt, 0, (size_t)(ROWS * d->k) * sizeof *xt);
+    for (int r = 0; r < n; r++)
+        for (int64_t k = 0; k < d->k; k++)
+            xt[k * ROWS + r] = x[r][k];
+}
+
+static void finish(const dcv_dense *d, const float *acc, const float *bias, float *y)
+{
+    const float lo = d->act == DCV_ACT_NONE ? -INFINITY : d->act == DCV_ACT_RELU ? 0 : d->lo;
+    const float hi = d->act == DCV_ACT_CLIP ? d->hi : INFINITY;
+    for (int64_t j = 0; j < d->n; j++) {
+        float v = acc[j] + bias[j];
+        v = v < lo ? lo : v;
+        y[j] = v > hi ? hi : v;
+    }
+}
+
+void dcv_dense_run(const dcv_dense *d, const float *packed, const float *bias, int n_pictures, const float *const *x,
+                   float *const *y, void *scratch)
+{
+    const kernel_fn run = kernel(NULL);
+    const int64_t w = wide(d);
+    float *xt = scratch, *acc = xt + ROWS * d->k;
+    transpose(d, n_pictures, x, xt);
+    memset(acc, 0, (size_t)(ROWS * w) * sizeof *acc);
+    for (int64_t k0 = 0; k0 < d->k; k0 += CHUNK) {
+        const int64_t k = d->k - k0 < CHUNK ? d->k - k0 : CHUNK;
+        for (int64_t j = 0; j < w; j += PANEL, packed += k * PANEL)
+            run(k, xt + k0 * ROWS, packed, acc + j, w);
+    }
+    for (int r = 0; r < n_pictures; r++)
+        finish(d, acc + r * w, bias, y[r]);
+}

@@ -1,0 +1,203 @@
+/* engine.c -- a compiled network: made, packed, attached, freed. */
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "engine/ops/batchnorm.h"
+#include "engine/plan.h"
+
+enum { ALIGN_BYTES = 64 };
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
+}
+
+static dcv_status tables(dcv_engine *e)
+{
+    const size_t nv = (size_t)e->g->n_value, nn = (size_t)e->g->n_node;
+    e->seen = dcv_arena_alloc(e->arena, nv, sizeof *e->seen);
+    e->keep = dcv_arena_alloc(e->arena, nv, sizeof *e->keep);
+    e->home = dcv_arena_alloc(e->arena, nv, sizeof *e->home);
+    e->other = dcv_arena_alloc(e->arena, nv, sizeof *e->other);
+    e->grouped = dcv_arena_alloc(e->arena, nn, sizeof *e->grouped);
+    e->level = dcv_arena_alloc(e->arena, nn, sizeof *e->level);
+    e->owner = dcv_arena_alloc(e->arena, nn, sizeof *e->owner);
+    e->chain = dcv_arena_alloc(e->arena, nn, sizeof *e->chain);
+    e->step_of = dcv_arena_alloc(e->arena, nn, sizeof *e->step_of);
+    if (!e->seen || !e->keep || !e->home || !e->other || !e->grouped || !e->level || !e->owner || !e->chain ||
+        !e->step_of)
+        return DCV_ENOMEM;
+    for (int i = 0; i < e->o.n_seen; i++) {
+        const int v = e->o.seen[i];
+        DCV_CHECK(v >= 0 && v < e->g->n_value);
+        e->seen[v] = true;
+    }
+    for (int i = 0; i < e->g->n_out; i++)
+        e->keep[e->g->out[i]] = true;
+    return DCV_OK;
+}
+
+static size_t bias_floats(const dcv_step *s)
+{
+    if (s->kind == DCV_STEP_DENSE)
+        return dcv_dense_bias_floats(&s->dense);
+    const int64_t b = s->desc.y_block;
+    return s->desc.has_bias ? (size_t)((s->desc.oc + b - 1) / b * b) : 0;
+}
+
+/* Offsets of packed weights, and the largest scratch. */
+static void measure(dcv_engine *e)
+{
+    for (int i = 0; i < e->n_step; i++) {
+        dcv_step *s = &e->step[i];
+        size_t packed = 0, scratch = 0;
+        if (s->kind == DCV_STEP_CONV) {
+            packed = e->back->packed_bytes(s->conv);
+            scratch = e->back->scratch_bytes(s->conv);
+        } else if (s->kind == DCV_STEP_DENSE) {
+            packed = dcv_dense_packed_bytes(&s->dense);
+            scratch = dcv_dense_scratch_bytes(&s->dense);
+        }
+        if (packed) {
+            s->packed = e->packed_bytes;
+            s->bias = s->packed + aligned(packed);
+            e->packed_bytes = s->bias + aligned(bias_floats(s) * sizeof(float));
+        }
+        e->scratch_bytes = scratch > e->scratch_bytes ? scratch : e->scratch_bytes;
+        e->max_x = s->n_x > e->max_x ? s->n_x : e->max_x;
+        e->max_y = s->n_y > e->max_y ? s->n_y : e->max_y;
+    }
+}
+
+static dcv_status build(dcv_engine *e)
+{
+    DCV_TRY(dcv_arena_new(&e->arena));
+    DCV_TRY(tables(e));
+    e->back->one_thread();
+    dcv_plan_levels(e);
+    dcv_plan_chains(e);
+    DCV_TRY(dcv_plan_steps(e));
+    DCV_TRY(dcv_plan_storage(e));
+    measure(e);
+    return DCV_OK;
+}
+
+dcv_status dcv_engine_new(const dcv_graph *g, const dcv_engine_options *o, dcv_engine **out)
+{
+    dcv_engine *e = *out = dcv_alloc(1, sizeof *e);
+    if (!e)
+        return DCV_ENOMEM;
+    e->g = g;
+    e->o = *o;
+    e->back = dcv_backend_of(o->backend);
+    const dcv_status st = build(e);
+    e->o.seen = NULL; /* the caller's */
+    if (st != DCV_OK) {
+        dcv_engine_free(e);
+        *out = NULL;
+    }
+    return st;
+}
+
+void dcv_engine_free(dcv_engine *e)
+{
+    if (!e)
+        return;
+    for (int i = 0; i < e->n_step; i++)
+        if (e->step[i].conv)
+            e->back->conv_free(e->step[i].conv);
+    dcv_free(e->own_packed);
+    dcv_arena_free(e->arena);
+    dcv_free(e);
+}
+
+size_t dcv_engine_packed_bytes(const dcv_engine *e)
+{
+    return e->packed_bytes;
+}
+
+/* ---- packing ---- */
+
+/* Weights that are packed are not read again: give their pages back.  Pages of a file are merely dropped. */
+static void page_out(const float *w, int64_t n)
+{
+#ifdef MADV_PAGEOUT
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = ((uintptr_t)w + page - 1) / page * page,
+                    to = ((uintptr_t)w + (uintptr_t)n * 4) / page * page;
+    if (to > from)
+        madvise((void *)from, to - from, MADV_PAGEOUT); /* only a hint: whether it works does not matter */
+#else
+    (void)w, (void)n;
+#endif
+}
+
+static dcv_status pack_conv(const dcv_engine *e, const dcv_step *s, char *to)
+{
+    const dcv_graph *g = e->g;
+    const dcv_node *nd = &g->node[s->node];
+    const int bn = e->chain[s->node].bn;
+    const int64_t oc = s->desc.oc;
+    const float *w = g->value[nd->in[1]].constant;
+    const float *b = nd->n_in > 2 && nd->in[2] >= 0 ? g->value[nd->in[2]].constant : NULL;
+    float *bias = (float *)(to + s->bias), *scale = NULL;
+    if (bn >= 0) {
+        scale = dcv_alloc((size_t)(2 * oc), sizeof *scale);
+        if (!scale)
+            return DCV_ENOMEM;
+        dcv_batchnorm_scale(g, &g->node[bn], 0, oc, scale, scale + oc);
+    }
+    memset(bias, 0, bias_floats(s) * sizeof *bias);
+    for (int64_t o = 0; s->desc.has_bias && o < oc; o++)
+        bias[o] = scale ? (b ? b[o] * scale[o] : 0) + scale[oc + o] : b[o];
+    const dcv_status st = e->back->pack(s->conv, w, scale, to + s->packed);
+    dcv_free(scale);
+    page_out(w, dcv_count(&g->value[nd->in[1]].dims));
+    return st;
+}
+
+void dcv_engine_pack(const dcv_engine *e, void *to)
+{
+    for (int i = 0; i < e->n_step; i++) {
+        const dcv_step *s = &e->step[i];
+        if (s->kind == DCV_STEP_CONV) {
+            DCV_CHECK(pack_conv(e, s, to) == DCV_OK); /* scratch of one layer was refused: nothing to fall back on */
+        } else if (s->kind == DCV_STEP_DENSE) {
+            dcv_dense_pack(&s->dense, (float *)((char *)to + s->packed), (float *)((char *)to + s->bias));
+            page_out(s->dense.w, s->dense.k * s->dense.n);
+        }
+    }
+}
+
+void dcv_engine_attach(dcv_engine *e, const void *packed)
+{
+    e->packed = packed;
+}
+
+dcv_status dcv_engine_pack_own(dcv_engine *e)
+{
+    dcv_free(e->own_packed);
+    e->own_packed = dcv_alloc(e->packed_bytes, 1);
+    if (!e->own_packed)
+        return DCV_ENOMEM;
+    dcv_engine_pack(e, e->own_packed);
+    dcv_engine_attach(e, e->own_packed);
+    return DCV_OK;
+}
+
+const char *dcv_engine_kernel(const dcv_engine *e, int node)
+{
+    if (e->owner[node] != node)
+        return NULL;
+    const dcv_step *s = &e->step[e->step_of[node]];
+    switch (s->kind) {
+    case DCV_STEP_CONV:
+        return e->back->kernel(s->conv);
+    case DCV_STEP_DENSE:
+        return dcv_dense_kernel();
+    case DCV_STEP_VIEW:
+        return "view";
+    default:
+        return e->spot[s->y[0] < 0 ? 0 : s->y[0]].block > 1 ? "blocked" : "plain";
+    }
+}
