@@ -118,27 +118,37 @@ static int64_t file_parameters(const dcv_model *m, const dcv_model_node *n, bool
 
 /* --- Receptive fields ------------------------------------------------------------------------------- */
 
-/* Pixels from a cell to the next, from starts that the border has not cut: constant, or repeating after a few cells
- * (after an enlargement).  0 where it cannot be told. */
+/* Step of an end over period cells, from ends that the border has not cut; false: cut. */
+static bool step_at(const dcv_span *s, int64_t i, int period, int64_t extent, int64_t *step)
+{
+    const bool lo = s[i].lo > 0, hi = s[i + period].hi < extent;
+    *step = lo ? s[i + period].lo - s[i].lo : s[i + period].hi - s[i].hi;
+    return lo || hi;
+}
+
+/* The step that three quarters of the cells make (at the border, dilated windows make others); else 0. */
+static int64_t usual_step(const dcv_span *s, int64_t n, int period, int64_t extent)
+{
+    int64_t usual = 0, votes = 0, agree = 0, all = 0, step;
+    for (int64_t i = 0; i + period < n; i++)
+        if (step_at(s, i, period, extent, &step)) {
+            usual = votes ? usual : step;
+            votes += step == usual ? 1 : -1;
+        }
+    for (int64_t i = 0; i + period < n; i++)
+        if (step_at(s, i, period, extent, &step)) {
+            agree += step == usual;
+            all++;
+        }
+    return 4 * agree >= 3 * all ? usual : 0;
+}
+
+/* Pixels from a cell to the next; after an enlargement the steps differ, and repeat after a few cells.  0: cannot be
+ * told. */
 static double stride_of(const dcv_span *s, int64_t n, int64_t extent)
 {
     for (int period = 1; period <= 8; period++) {
-        int64_t step = UNKNOWN, seen = 0;
-        for (int64_t i = 0; i + period < n; i++) {
-            int64_t d;
-            if (s[i].lo > 0)
-                d = s[i + period].lo - s[i].lo;
-            else if (s[i + period].hi < extent)
-                d = s[i + period].hi - s[i].hi;
-            else
-                continue;
-            if (seen++ && d != step)
-                step = 0;
-            else
-                step = d;
-            if (!step)
-                break;
-        }
+        const int64_t step = usual_step(s, n, period, extent);
         if (step > 0)
             return (double)step / period;
     }
@@ -149,21 +159,20 @@ static double stride_of(const dcv_span *s, int64_t n, int64_t extent)
 static field field_of(const dcv_span *s, int64_t n, int64_t extent)
 {
     field f = {.known = true, .stride = stride_of(s, n, extent)};
-    int64_t first = UNKNOWN, last = UNKNOWN;
+    int64_t first = UNKNOWN, last = UNKNOWN; /* with an end, with a start that is not cut */
+    bool whole = false;
     for (int64_t i = 0; i < n; i++) {
-        if (first < 0 && s[i].lo > 0)
-            first = i;
-        if (s[i].hi < extent)
-            last = i;
-        if (s[i].hi - s[i].lo > f.size)
-            f.size = s[i].hi - s[i].lo;
+        first = first < 0 && s[i].hi < extent ? i : first;
+        last = s[i].lo > 0 ? i : last;
+        whole |= s[i].lo > 0 && s[i].hi < extent;
+        f.size = s[i].hi - s[i].lo > f.size ? s[i].hi - s[i].lo : f.size;
     }
-    if (f.stride > 0 && first >= 0) {
-        f.offset = (double)s[first].lo - (double)first * f.stride;
-        if (last >= 0 && last < first) /* no box is whole: join two that are cut at different sides */
-            f.size = (int64_t)((double)s[last].hi - (double)last * f.stride - f.offset);
-    } else if (f.stride > 0 && last >= 0) {
-        f.offset = (double)(s[last].hi - f.size) - (double)last * f.stride;
+    if (f.stride > 0 && last >= 0) {
+        f.offset = (double)s[last].lo - (double)last * f.stride;
+        if (first >= 0 && !whole) /* join two boxes that are cut at different sides */
+            f.size = (int64_t)((double)s[first].hi - (double)first * f.stride - f.offset);
+    } else if (f.stride > 0 && first >= 0) {
+        f.offset = (double)(s[first].hi - f.size) - (double)first * f.stride;
     }
     return f;
 }

@@ -10,3 +10,6 @@ endfunction()
 set(onnx_good ${CMAKE_CURRENT_SOURCE_DIR}/golden/onnx/good)
 dcv_fuzz_test(fuzz_onnx io ${onnx_good}/raw_types.onnx ${onnx_good}/typed_types.onnx ${onnx_good}/attributes.onnx
               ${onnx_good}/symbolic.onnx ${onnx_good}/unsorted.onnx ${onnx_good}/external.onnx)
+
+set(inspect_golden ${CMAKE_CURRENT_SOURCE_DIR}/golden/inspect)
+dcv_fuzz_test(fuzz_graph engine ${inspect_golden}/fixed.onnx ${inspect_golden}/open.onnx)
