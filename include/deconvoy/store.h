@@ -118,4 +118,7 @@ dcv_status dcv_h5_visit(dcv_h5 *f, dcv_h5_visit_fn fn, void *ctx) DCV_MUST_USE;
 dcv_status dcv_probe(const char *file, dcv_status (*open_and_close)(const char *file, void *ctx),
                      void *ctx) DCV_MUST_USE;
 
+/* "1.10.8", of the library in use. */
+const char *dcv_hdf5_version(void);
+
 #endif

@@ -1,0 +1,32 @@
+/* env.h -- the environment that libraries read as they are loaded, before main() could say anything.
+ *
+ * Where it has to differ from what is there, the program starts itself again with the same arguments.
+ */
+#ifndef DCV_CALLS_ENV_H
+#define DCV_CALLS_ENV_H
+
+#include <stdbool.h>
+
+/* Rank of this process by the launcher's environment (mpirun, PMIx, srun), -1 without a launcher. */
+int dcv_env_rank(void);
+int dcv_env_size(void); /* ranks by the launcher's environment, 1 without one */
+
+/* Ask for NAME=VALUE at the next start. */
+void dcv_env_want(const char *name, const char *value);
+
+/* BLAS and OpenMP on one thread each: threads are ours. */
+void dcv_env_want_one_thread(void);
+
+/* runtime.cpu: highest instruction set of BLAS and oneDNN. */
+void dcv_env_want_cpu(int cpu);
+
+/* Start again if anything that was asked for is not so yet; returns otherwise, or where exec is refused.  Once only. */
+void dcv_env_apply(char **argv);
+
+/* Has this process been started again by dcv_env_apply()?  Then what was said before need not be said again. */
+bool dcv_env_again(void);
+
+/* What Open MPI has to know before MPI_Init, where the user has not said otherwise. */
+void dcv_env_for_mpi(void);
+
+#endif

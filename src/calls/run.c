@@ -1,0 +1,54 @@
+/* run.c -- deconvoy run CONFIG [--set key.path=VALUE]... [--fresh] [--deadline SECONDS] */
+#include "calls/call.h"
+#include "calls/env.h"
+#include "calls/jobconfig.h"
+#include "deconvoy/run.h"
+
+static const char usage[] = "run CONFIG [--set key.path=VALUE]... [--fresh] [--deadline SECONDS]";
+
+static dcv_config *config;
+static const dcv_job_kind *kind;
+static dcv_run_options options = {.deadline_s = -1};
+
+static dcv_status read_config(int argc, char **argv)
+{
+    dcv_arg_texts sets = {0};
+    const dcv_arg table[] = {{"--set", DCV_ARG_TEXTS, &sets},
+                             {"--fresh", DCV_ARG_FLAG, &options.fresh},
+                             {"--deadline", DCV_ARG_SECONDS, &options.deadline_s},
+                             {0}};
+    const char *file;
+    dcv_status st = dcv_args_read(argc, argv, usage, table, &file, 1, 1, NULL);
+    if (!st)
+        st = dcv_jobconfig_read(file, &sets, &config, &kind);
+    dcv_args_clear(&sets);
+    return st;
+}
+
+static dcv_status before(int argc, char **argv)
+{
+    DCV_TRY(read_config(argc, argv));
+    dcv_env_want_cpu(config->runtime.cpu);
+    return dcv_env_rank() > 0 || dcv_env_again() ? DCV_OK : dcv_jobconfig_probe(config);
+}
+
+static dcv_status run(int argc, char **argv, int *exit_code)
+{
+    (void)argc, (void)argv, (void)exit_code;
+    bool speaks;
+    const dcv_status st = dcv_run(kind, config, &options, &speaks);
+    if (!speaks)
+        dcv_message_clear();
+    dcv_config_free(config);
+    return st;
+}
+
+const dcv_call dcv_call_run = {
+    .name = "run",
+    .usage = usage,
+    .help = "run a job, alone or under mpirun; goes on where an earlier run stopped",
+    .needs_mpi = 1,
+    .computes = 1,
+    .before = before,
+    .run = run,
+};
