@@ -470,5 +470,6 @@ const dcv_call dcv_call_bench = {
         "bench MODEL.onnx [--batch N] [--threads T] [--precision fast|strict] [--walks LIST] [--input-shape C,H,W] "
         "[--layers] [--json]",
     .help = "time the engine alone on random input",
+    .computes = 1,
     .run = run,
 };
