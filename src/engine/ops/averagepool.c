@@ -23,47 +23,47 @@ static int64_t counted(const dcv_window *w, const dcv_taps *t, int64_t o, int64_
     return fit < w->kernel ? fit : w->kernel;
 }
 
-DCV_INLINE void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], float scale, int lanes, float *y)
+DCV_INLINE void row(int64_t n, const float *restrict x, int64_t step, int lanes, float *restrict y)
 {
-    for (int l = 0; l < lanes; l++)
-        y[l] = 0;
-    for (int64_t i = t[0].lo, z = t[0].at; i < t[0].hi; i++, z += n->win[0].dilation)
-        for (int64_t j = t[1].lo, r = t[1].at; j < t[1].hi; j++, r += n->win[1].dilation) {
-            const float *c = x + ((z * n->in[1] + r) * n->in[2] + t[2].at) * lanes;
-            for (int64_t k = t[2].lo; k < t[2].hi; k++, c += n->win[2].dilation * lanes)
-                for (int l = 0; l < lanes; l++)
-                    y[l] += c[l];
-        }
-    for (int l = 0; l < lanes; l++)
-        y[l] *= scale;
+    for (int64_t c = 0; c < n; c++, x += step * lanes, y += lanes)
+        for (int l = 0; l < lanes; l++)
+            y[l] += x[l];
 }
 
-DCV_INLINE void plane(const dcv_pool_nest *n, bool border, const float *x, int lanes, float *y)
+DCV_CLONES static void row16(int64_t n, const float *x, int64_t step, float *y)
 {
-    dcv_taps t[3];
+    row(n, x, step, 16, y);
+}
+
+DCV_CLONES static void row8(int64_t n, const float *x, int64_t step, float *y)
+{
+    row(n, x, step, 8, y);
+}
+
+static void row1(int64_t n, const float *x, int64_t step, float *y)
+{
+    row(n, x, step, 1, y);
+}
+
+/* Divide the sums by their numbers of cells. */
+static void divide(const dcv_pool_nest *n, bool border, int lanes, float *y)
+{
+    dcv_taps t;
     for (int64_t d = 0; d < n->out[0]; d++) {
-        t[0] = dcv_window_taps(&n->win[0], d, n->in[0]);
-        const int64_t nd = counted(&n->win[0], &t[0], d, n->in[0], border);
+        t = dcv_window_taps(&n->win[0], d, n->in[0]);
+        const int64_t nd = counted(&n->win[0], &t, d, n->in[0], border);
         for (int64_t r = 0; r < n->out[1]; r++) {
-            t[1] = dcv_window_taps(&n->win[1], r, n->in[1]);
-            const int64_t nr = nd * counted(&n->win[1], &t[1], r, n->in[1], border);
+            t = dcv_window_taps(&n->win[1], r, n->in[1]);
+            const int64_t nr = nd * counted(&n->win[1], &t, r, n->in[1], border);
             for (int64_t c = 0; c < n->out[2]; c++, y += lanes) {
-                t[2] = dcv_window_taps(&n->win[2], c, n->in[2]);
-                const int64_t nc = nr * counted(&n->win[2], &t[2], c, n->in[2], border);
-                cell(n, x, t, nc > 0 ? 1.0f / (float)nc : 0, lanes, y);
+                t = dcv_window_taps(&n->win[2], c, n->in[2]);
+                const int64_t nc = nr * counted(&n->win[2], &t, c, n->in[2], border);
+                const float scale = nc > 0 ? 1.0f / (float)nc : 0;
+                for (int l = 0; l < lanes; l++)
+                    y[l] *= scale;
             }
         }
     }
-}
-
-DCV_CLONES static void plane16(const dcv_pool_nest *n, bool border, const float *x, float *y)
-{
-    plane(n, border, x, 16, y);
-}
-
-DCV_CLONES static void plane8(const dcv_pool_nest *n, bool border, const float *x, float *y)
-{
-    plane(n, border, x, 8, y);
 }
 
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
@@ -75,16 +75,14 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     const dcv_pool_nest n = dcv_pool_nest_of(&a->window, x->dims, y->dims);
     const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
     const bool border = a->count_include_pad != 0;
+    const dcv_pool_row fn = y->block == 16 ? row16 : y->block == 8 ? row8 : row1;
     for (int64_t q = 0; q < dcv_blob_outer(y); q++) {
         const float *from = dcv_blob_slice(x, q);
         float *to = dcv_blob_slice(y, q);
-        for (int64_t b = 0; b < sy.blocks; b++, from += sx.cells * x->block, to += sy.cells * y->block)
-            if (y->block == 16)
-                plane16(&n, border, from, to);
-            else if (y->block == 8)
-                plane8(&n, border, from, to);
-            else
-                plane(&n, border, from, 1, to);
+        for (int64_t b = 0; b < sy.blocks; b++, from += sx.cells * x->block, to += sy.cells * y->block) {
+            dcv_pool_plane(&n, from, y->block, 0, fn, to);
+            divide(&n, border, y->block, to);
+        }
     }
 }
 

@@ -13,43 +13,27 @@ static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
                                     .min = 0, .max = 1, .help = "of Indices: 1 is column-major"},
                                    DCV_FIELDS_END};
 
-/* One output cell of one block of lanes. */
-DCV_INLINE void cell(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], int lanes, float *y)
+/* y[c] = max(y[c], x[c * step]) for n cells of some lanes each.  A tap at a time for a whole row: plain loops. */
+DCV_INLINE void row(int64_t n, const float *restrict x, int64_t step, int lanes, float *restrict y)
 {
-    for (int l = 0; l < lanes; l++)
-        y[l] = -INFINITY;
-    for (int64_t i = t[0].lo, z = t[0].at; i < t[0].hi; i++, z += n->win[0].dilation)
-        for (int64_t j = t[1].lo, r = t[1].at; j < t[1].hi; j++, r += n->win[1].dilation) {
-            const float *c = x + ((z * n->in[1] + r) * n->in[2] + t[2].at) * lanes;
-            for (int64_t k = t[2].lo; k < t[2].hi; k++, c += n->win[2].dilation * lanes)
-                for (int l = 0; l < lanes; l++)
-                    y[l] = c[l] > y[l] || c[l] != c[l] ? c[l] : y[l];
-        }
+    for (int64_t c = 0; c < n; c++, x += step * lanes, y += lanes)
+        for (int l = 0; l < lanes; l++)
+            y[l] = x[l] > y[l] || x[l] != x[l] ? x[l] : y[l];
 }
 
-DCV_INLINE void plane(const dcv_pool_nest *n, const float *x, int lanes, float *y)
+DCV_CLONES static void row16(int64_t n, const float *x, int64_t step, float *y)
 {
-    dcv_taps t[3];
-    for (int64_t d = 0; d < n->out[0]; d++) {
-        t[0] = dcv_window_taps(&n->win[0], d, n->in[0]);
-        for (int64_t r = 0; r < n->out[1]; r++) {
-            t[1] = dcv_window_taps(&n->win[1], r, n->in[1]);
-            for (int64_t c = 0; c < n->out[2]; c++, y += lanes) {
-                t[2] = dcv_window_taps(&n->win[2], c, n->in[2]);
-                cell(n, x, t, lanes, y);
-            }
-        }
-    }
+    row(n, x, step, 16, y);
 }
 
-DCV_CLONES static void plane16(const dcv_pool_nest *n, const float *x, float *y)
+DCV_CLONES static void row8(int64_t n, const float *x, int64_t step, float *y)
 {
-    plane(n, x, 16, y);
+    row(n, x, step, 8, y);
 }
 
-DCV_CLONES static void plane8(const dcv_pool_nest *n, const float *x, float *y)
+static void row1(int64_t n, const float *x, int64_t step, float *y)
 {
-    plane(n, x, 8, y);
+    row(n, x, step, 1, y);
 }
 
 /* Cell of the plane that wins at one output cell of one lane. */
@@ -107,16 +91,12 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     dcv_blob *y = &io->y[0];
     const dcv_pool_nest n = dcv_pool_nest_of(&((const dcv_pool_attr *)nd->attr)->window, x->dims, y->dims);
     const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
+    const dcv_pool_row fn = y->block == 16 ? row16 : y->block == 8 ? row8 : row1;
     for (int64_t q = 0; q < dcv_blob_outer(y); q++) {
         const float *from = dcv_blob_slice(x, q);
         float *to = dcv_blob_slice(y, q);
         for (int64_t b = 0; b < sy.blocks; b++, from += sx.cells * x->block, to += sy.cells * y->block)
-            if (y->block == 16)
-                plane16(&n, from, to);
-            else if (y->block == 8)
-                plane8(&n, from, to);
-            else
-                plane(&n, from, 1, to);
+            dcv_pool_plane(&n, from, y->block, -INFINITY, fn, to);
     }
     if (nd->n_out > 1 && nd->out[1] >= 0)
         indices(&n, x, ((const dcv_pool_attr *)nd->attr)->storage_order != 0, &io->y[1]);

@@ -33,3 +33,38 @@ dcv_pool_nest dcv_pool_nest_of(const dcv_window_attr *a, const dcv_dims *x, cons
     }
     return n;
 }
+
+/* Output columns whose tap k lies inside. */
+static dcv_span inside(const dcv_window *w, int64_t k, int64_t in, int64_t out)
+{
+    const int64_t shift = k * w->dilation - w->pad_lo; /* input column = c * stride + shift */
+    dcv_span s = {shift >= 0 ? 0 : (-shift + w->stride - 1) / w->stride,
+                  in - 1 - shift < 0 ? 0 : (in - 1 - shift) / w->stride + 1};
+    s.hi = s.hi < out ? s.hi : out;
+    s.lo = s.lo < s.hi ? s.lo : s.hi;
+    return s;
+}
+
+static void take_row(const dcv_pool_nest *n, const float *x, int lanes, dcv_pool_row row, float *y)
+{
+    const dcv_window *w = &n->win[2];
+    for (int64_t k = 0; k < w->kernel; k++) {
+        const dcv_span s = inside(w, k, n->in[2], n->out[2]);
+        if (s.hi > s.lo)
+            row(s.hi - s.lo, x + (s.lo * w->stride + k * w->dilation - w->pad_lo) * lanes, w->stride, y + s.lo * lanes);
+    }
+}
+
+void dcv_pool_plane(const dcv_pool_nest *n, const float *x, int lanes, float start, dcv_pool_row row, float *y)
+{
+    const int64_t floats = n->out[2] * lanes;
+    for (int64_t d = 0; d < n->out[0]; d++)
+        for (int64_t r = 0; r < n->out[1]; r++, y += floats) {
+            const dcv_taps a = dcv_window_taps(&n->win[0], d, n->in[0]), b = dcv_window_taps(&n->win[1], r, n->in[1]);
+            for (int64_t i = 0; i < floats; i++)
+                y[i] = start;
+            for (int64_t i = a.lo, z = a.at; i < a.hi; i++, z += n->win[0].dilation)
+                for (int64_t j = b.lo, q = b.at; j < b.hi; j++, q += n->win[1].dilation)
+                    take_row(n, x + (z * n->in[1] + q) * n->in[2] * lanes, lanes, row, y);
+        }
+}
