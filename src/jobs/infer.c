@@ -1,0 +1,457 @@
+/* infer.c -- job `infer`: the network's outputs for every item of a data set.
+ *
+ * Every output is kept as float32.  For classifiers the best classes with their probabilities come with
+ * it (softmax applied where the network ends without one); for segmentation networks the class map.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "jobs/network.h"
+
+extern const dcv_job_kind dcv_job_infer;
+
+typedef struct infer_options {
+    dcv_names outputs; /* word: all */
+    int64_t top;
+    bool picture;
+} infer_options;
+
+static const dcv_field fields[] = {
+    {.key = "outputs",
+     .type = DCV_FIELD_NAMES,
+     .offset = DCV_AT(infer_options, outputs),
+     .dflt = "all",
+     .words = "all",
+     .help = "outputs to keep: all, or a list of names as `inspect` prints them"},
+    {.key = "top",
+     .type = DCV_FIELD_INT,
+     .offset = DCV_AT(infer_options, top),
+     .dflt = "5",
+     .min = 1,
+     .max = 1e6,
+     .help = "classes kept for classifiers, best first"},
+    {.key = "picture",
+     .type = DCV_FIELD_BOOL,
+     .offset = DCV_AT(infer_options, picture),
+     .dflt = "true",
+     .help = "outputs with 1 or 3 channels are pictures for `report`"},
+    DCV_FIELDS_END,
+};
+
+typedef struct output {
+    int index;         /* in graph->out */
+    dcv_dims dims;     /* of one item, without the batch axis */
+    int id, id_extent; /* data sets; id_extent -1: every item has dims */
+} output;
+
+typedef struct scratch {
+    float *row; /* the largest output of an item, padded */
+    float *raw; /* the same as the walk gives it */
+    float *probability;
+    int32_t *order;
+    int16_t *map;
+} scratch;
+
+typedef struct infer {
+    dcv_job base;
+    dcv_network net;
+    const infer_options *options;
+    output *out;
+    int n_out;
+    int64_t classes; /* 0: not a classifier */
+    int64_t k;       /* min(top, classes) */
+    int id_top, id_probability, id_map;
+    scratch *scratch; /* [threads] */
+} infer;
+
+/* --- Plan ------------------------------------------------------------------------- */
+
+static dcv_dims item_dims(const dcv_value *v)
+{
+    dcv_dims d = v->dims;
+    if (d.n > 0 && v->batched && d.d[0] == 1) {
+        d.n--;
+        memmove(d.d, d.d + 1, sizeof d.d[0] * (size_t)d.n);
+    }
+    return d;
+}
+
+static dcv_status add_output(infer *job, int index)
+{
+    output *o = &job->out[job->n_out++];
+    o->index = index;
+    o->id = o->id_extent = -1;
+    o->dims = item_dims(&job->net.graph->value[job->net.graph->out[index]]);
+    if (o->dims.n + 1 > DCV_MAX_RANK)
+        return dcv_fail(DCV_EDATA, "%s: output \"%s\" has too many axes", job->net.model->file,
+                        job->net.graph->value[job->net.graph->out[index]].name);
+    return DCV_OK;
+}
+
+static dcv_status choose_output(infer *job, int i)
+{
+    const dcv_graph *g = job->net.graph;
+    const char *want = job->options->outputs.v[i], *names[64];
+    int n = 0;
+    for (int k = 0; k < g->n_out; k++) {
+        if (strcmp(g->value[g->out[k]].name, want) == 0)
+            return add_output(job, k);
+        if (n < 64)
+            names[n++] = g->value[g->out[k]].name;
+    }
+    const char *near = dcv_nearest(want, names, (size_t)n);
+    char key[64];
+    snprintf(key, sizeof key, "infer.outputs[%d]", i);
+    return dcv_config_fail(job->net.config, key, "no output \"%s\"; the network has %d, %s \"%s\"", want, g->n_out,
+                           near ? "nearest is" : "the first is", near ? near : names[0]);
+}
+
+static dcv_status choose_outputs(infer *job)
+{
+    const dcv_names *wanted = &job->options->outputs;
+    const int n = wanted->word >= 0 ? job->net.graph->n_out : wanted->n;
+    job->out = dcv_alloc((size_t)n, sizeof *job->out);
+    if (!job->out)
+        return DCV_ENOMEM;
+    for (int i = 0; i < n; i++)
+        DCV_TRY(wanted->word >= 0 ? add_output(job, i) : choose_output(job, i));
+    return DCV_OK;
+}
+
+/* Segmentation: the first output is [N,C,H,W] with C = 2 or C > 3 and more than one cell. */
+static bool has_class_map(const infer *job)
+{
+    const dcv_value *v = &job->net.graph->value[job->net.graph->out[0]];
+    const dcv_dims *d = &v->dims;
+    return v->batched && d->n == 4 && (d->d[1] == 2 || d->d[1] > 3) && d->d[2] * d->d[3] > 1 && d->d[1] <= INT16_MAX;
+}
+
+static int64_t largest_output(const infer *job)
+{
+    int64_t most = job->classes;
+    for (int i = 0; i < job->net.graph->n_out; i++) {
+        const int64_t n = dcv_count(&job->net.graph->value[job->net.graph->out[i]].dims);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static dcv_status make_scratch(infer *job)
+{
+    const size_t most = (size_t)largest_output(job);
+    job->scratch = dcv_alloc((size_t)job->net.threads, sizeof *job->scratch);
+    if (!job->scratch)
+        return DCV_ENOMEM;
+    for (int t = 0; t < job->net.threads; t++) {
+        scratch *s = &job->scratch[t];
+        s->row = dcv_alloc(most, sizeof *s->row);
+        s->raw = dcv_alloc(most, sizeof *s->raw);
+        s->probability = dcv_alloc((size_t)job->classes, sizeof *s->probability);
+        s->order = dcv_alloc((size_t)job->classes, sizeof *s->order);
+        s->map = dcv_alloc(has_class_map(job) ? most : 0, sizeof *s->map);
+        if (!s->row || !s->raw || !s->probability || !s->order || !s->map)
+            return DCV_ENOMEM;
+    }
+    return DCV_OK;
+}
+
+static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, dcv_job **out)
+{
+    infer *job = dcv_alloc(1, sizeof *job);
+    *out = job ? &job->base : NULL;
+    if (!job)
+        return DCV_ENOMEM;
+    job->base.kind = &dcv_job_infer;
+    job->options = c->job;
+    job->id_map = job->id_top = job->id_probability = -1;
+    DCV_TRY(dcv_network_open(&job->net, c, NULL, share, threads));
+    dcv_network_describe(&job->net, &job->base);
+    job->base.n_phases = 1;
+    DCV_TRY(choose_outputs(job));
+    job->classes = job->net.graph->classes;
+    job->k = job->options->top < job->classes ? job->options->top : job->classes;
+    return make_scratch(job);
+}
+
+static void close_job(dcv_job *base)
+{
+    infer *job = (infer *)base;
+    for (int t = 0; job->scratch && t < job->net.threads; t++) {
+        dcv_free(job->scratch[t].row);
+        dcv_free(job->scratch[t].raw);
+        dcv_free(job->scratch[t].probability);
+        dcv_free(job->scratch[t].order);
+        dcv_free(job->scratch[t].map);
+    }
+    dcv_free(job->scratch);
+    dcv_free(job->out);
+    dcv_network_close(&job->net);
+    dcv_free(job);
+}
+
+/* --- Result file ------------------------------------------------------------------ */
+
+static dcv_dims with_items(const infer *job, const dcv_dims *d)
+{
+    dcv_dims all = {d->n + 1, {job->base.n_items}};
+    memcpy(all.d + 1, d->d, sizeof d->d[0] * (size_t)d->n);
+    return all;
+}
+
+static dcv_status declare_output(infer *job, dcv_store *s, output *o)
+{
+    const dcv_value *v = &job->net.graph->value[job->net.graph->out[o->index]];
+    const dcv_dims dims = with_items(job, &o->dims), extent = {2, {job->base.n_items, o->dims.n}};
+    char *name = dcv_result_name(v->name);
+    char *path = name ? dcv_format("/infer/%s", name) : NULL, *path2 = path ? dcv_format("%s_extent", path) : NULL;
+    dcv_status st = path2 ? DCV_OK : DCV_ENOMEM;
+    if (st == DCV_OK)
+        st = dcv_store_dataset(s, path, DCV_F32, 0, &dims, &o->id);
+    if (st == DCV_OK)
+        st = dcv_store_axis(s, o->id, 0, -1, "input");
+    if (st == DCV_OK && strcmp(name, v->name) != 0)
+        st = dcv_store_text(s, path, "output", v->name);
+    if (st == DCV_OK && !job->net.dataset->fixed)
+        st = dcv_store_dataset(s, path2, DCV_I32, 0, &extent, &o->id_extent);
+    dcv_free(name);
+    dcv_free(path);
+    dcv_free(path2);
+    return st;
+}
+
+static dcv_status declare_classes(infer *job, dcv_store *s)
+{
+    const dcv_dims dims = {2, {job->base.n_items, job->k}};
+    DCV_TRY(dcv_store_dataset(s, "/infer/top_class", DCV_I32, 0, &dims, &job->id_top));
+    DCV_TRY(dcv_store_dataset(s, "/infer/top_probability", DCV_F32, 0, &dims, &job->id_probability));
+    for (int axis = 0; axis < 2; axis++) {
+        DCV_TRY(dcv_store_axis(s, job->id_top, axis, -1, axis ? "rank" : "input"));
+        DCV_TRY(dcv_store_axis(s, job->id_probability, axis, -1, axis ? "rank" : "input"));
+    }
+    return dcv_store_nxdata(s, "/infer", "top_probability", (const char *const[]){".", "."}, 2);
+}
+
+static dcv_status declare(dcv_job *base, dcv_store *s)
+{
+    infer *job = (infer *)base;
+    DCV_TRY(dcv_network_declare(&job->net, s));
+    for (int i = 0; i < job->n_out; i++)
+        DCV_TRY(declare_output(job, s, &job->out[i]));
+    if (job->classes > 0)
+        DCV_TRY(declare_classes(job, s));
+    if (has_class_map(job)) {
+        const dcv_dims *d = &job->net.graph->value[job->net.graph->out[0]].dims;
+        DCV_TRY(dcv_store_dataset(s, "/infer/class_map", DCV_I16, 0, &(dcv_dims){3, {base->n_items, d->d[2], d->d[3]}},
+                                  &job->id_map));
+    }
+    return DCV_OK;
+}
+
+/* --- Units ------------------------------------------------------------------------ */
+
+static dcv_status phase(dcv_job *base, int p, dcv_phase *out)
+{
+    infer *job = (infer *)base;
+    (void)p;
+    *out = (dcv_phase){.name = "infer", .n_units = dcv_network_units(&job->net), .n_items = base->n_items};
+    return DCV_OK;
+}
+
+static int64_t unit_items(const dcv_job *base, int p, int64_t unit)
+{
+    (void)p;
+    return dcv_network_unit_items(&((const infer *)base)->net, unit);
+}
+
+static double unit_gflop(const dcv_job *base, int p, int64_t unit)
+{
+    return ((const infer *)base)->net.item_gflop * (double)unit_items(base, p, unit);
+}
+
+static dcv_status read_unit(dcv_job *base, int p, int64_t unit, void **input)
+{
+    (void)p;
+    return dcv_network_read(&((infer *)base)->net, unit, input);
+}
+
+static void drop(dcv_job *base, void *input)
+{
+    (void)base;
+    dcv_network_drop(input);
+}
+
+/* Copy a row-major block of extents from into the corner of one of extents to; the rest is fill. */
+static void place(const float *from, const dcv_dims *small, float *to, const dcv_dims *large, float fill)
+{
+    const int64_t n = dcv_count(large);
+    int64_t index[DCV_MAX_RANK] = {0};
+    for (int64_t o = 0; o < n; o++) {
+        int64_t at = 0;
+        bool inside = true;
+        for (int a = 0; a < large->n; a++) {
+            inside = inside && index[a] < small->d[a];
+            at = at * small->d[a] + index[a];
+        }
+        to[o] = inside ? from[at] : fill;
+        for (int a = large->n - 1; a >= 0 && ++index[a] == large->d[a]; a--)
+            index[a] = 0;
+    }
+}
+
+typedef struct context {
+    infer *job;
+    scratch *s;
+} context;
+
+static dcv_status put_output(const context *x, const dcv_view *view, const output *o, int64_t item, int picture,
+                             dcv_result *r)
+{
+    const int64_t n = dcv_count(&o->dims);
+    const dcv_dims own = item_dims(&view->graph->value[view->graph->out[o->index]]);
+    const float *row = x->s->raw;
+    dcv_walk_output(view->walk, o->index, picture, x->s->raw);
+    if (!dcv_dims_equal(&own, &o->dims)) {
+        place(x->s->raw, &own, x->s->row, &o->dims, NAN);
+        row = x->s->row;
+    }
+    if (o->id_extent >= 0) {
+        int32_t extent[DCV_MAX_RANK];
+        for (int a = 0; a < own.n; a++)
+            extent[a] = (int32_t)own.d[a];
+        DCV_TRY(dcv_result_put(r, o->id_extent, item * own.n, own.n, extent));
+    }
+    return dcv_result_put(r, o->id, item * n, n, row);
+}
+
+/* The k classes of highest probability, ties to the lowest class, NaN last. */
+static void best_classes(const float *p, int64_t classes, int64_t k, int32_t *order)
+{
+    int64_t n = 0;
+    for (int64_t c = 0; c < classes; c++) {
+        int64_t at = n;
+        while (at > 0 && (p[c] > p[order[at - 1]] || (isnan(p[order[at - 1]]) && !isnan(p[c]))))
+            at--;
+        if (at >= k)
+            continue;
+        n = n < k ? n + 1 : k;
+        memmove(order + at + 1, order + at, sizeof *order * (size_t)(n - 1 - at));
+        order[at] = (int32_t)c;
+    }
+}
+
+static void softmax(float *p, int64_t n)
+{
+    float most = -INFINITY;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = p[i] > most ? p[i] : most;
+    for (int64_t i = 0; i < n; i++)
+        sum += exp((double)p[i] - most);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = (float)(exp((double)p[i] - most) / sum);
+}
+
+static dcv_status put_classes(const context *x, const dcv_view *view, int64_t item, int picture, dcv_result *r)
+{
+    infer *job = x->job;
+    float *p = x->s->probability;
+    float *best = x->s->row;
+    dcv_walk_output(view->walk, 0, picture, p);
+    if (view->graph->head == DCV_HEAD_LOG_SOFTMAX || view->graph->head == DCV_HEAD_LOGITS)
+        softmax(p, job->classes);
+    best_classes(p, job->classes, job->k, x->s->order);
+    for (int64_t i = 0; i < job->k; i++)
+        best[i] = p[x->s->order[i]];
+    DCV_TRY(dcv_result_put(r, job->id_top, item * job->k, job->k, x->s->order));
+    return dcv_result_put(r, job->id_probability, item * job->k, job->k, best);
+}
+
+static dcv_status put_map(const context *x, const dcv_view *view, int64_t item, int picture, dcv_result *r)
+{
+    const dcv_dims *large = &x->job->net.graph->value[x->job->net.graph->out[0]].dims;
+    const dcv_dims *own = &view->graph->value[view->graph->out[0]].dims;
+    const int64_t cells = own->d[2] * own->d[3], n = large->d[2] * large->d[3];
+    dcv_walk_output(view->walk, 0, picture, x->s->raw);
+    for (int64_t i = 0; i < n; i++)
+        x->s->map[i] = -1;
+    for (int64_t i = 0; i < cells; i++) {
+        int64_t best = 0;
+        for (int64_t c = 1; c < own->d[1]; c++)
+            if (x->s->raw[c * cells + i] > x->s->raw[best * cells + i])
+                best = c;
+        x->s->map[i / own->d[3] * large->d[3] + i % own->d[3]] = (int16_t)best;
+    }
+    return dcv_result_put(r, x->job->id_map, item * n, n, x->s->map);
+}
+
+static dcv_status done(void *ctx, const dcv_view *view, int64_t item, int picture, dcv_result *r)
+{
+    const context *x = ctx;
+    for (int i = 0; i < x->job->n_out; i++)
+        DCV_TRY(put_output(x, view, &x->job->out[i], item, picture, r));
+    if (x->job->classes > 0)
+        DCV_TRY(put_classes(x, view, item, picture, r));
+    return x->job->id_map >= 0 ? put_map(x, view, item, picture, r) : DCV_OK;
+}
+
+static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
+{
+    const context *x = ctx;
+    infer *job = x->job;
+    for (int i = 0; i < job->n_out; i++) {
+        const output *o = &job->out[i];
+        const int64_t n = dcv_count(&o->dims);
+        int32_t extent[DCV_MAX_RANK];
+        for (int64_t k = 0; k < n; k++)
+            x->s->row[k] = NAN;
+        for (int a = 0; a < o->dims.n; a++)
+            extent[a] = -1;
+        DCV_TRY(dcv_result_put(r, o->id, item * n, n, x->s->row));
+        if (o->id_extent >= 0)
+            DCV_TRY(dcv_result_put(r, o->id_extent, item * o->dims.n, o->dims.n, extent));
+    }
+    for (int64_t k = 0; k < job->classes; k++) {
+        x->s->order[k] = -1;
+        x->s->probability[k] = NAN;
+    }
+    if (job->classes > 0) {
+        DCV_TRY(dcv_result_put(r, job->id_top, item * job->k, job->k, x->s->order));
+        DCV_TRY(dcv_result_put(r, job->id_probability, item * job->k, job->k, x->s->probability));
+    }
+    if (job->id_map >= 0) {
+        const dcv_dims *d = &job->net.graph->value[job->net.graph->out[0]].dims;
+        const int64_t n = d->d[2] * d->d[3];
+        for (int64_t k = 0; k < n; k++)
+            x->s->map[k] = -1;
+        DCV_TRY(dcv_result_put(r, job->id_map, item * n, n, x->s->map));
+    }
+    return DCV_OK;
+}
+
+static dcv_status compute(dcv_job *base, int p, int64_t unit, int thread, void *input, void *state, dcv_result *r)
+{
+    infer *job = (infer *)base;
+    context x = {job, &job->scratch[thread]};
+    const dcv_unit_actions actions = {.ctx = &x, .done = done, .failed = failed};
+    (void)p;
+    (void)state;
+    return dcv_network_unit(&job->net, unit, thread, input, &actions, r);
+}
+
+const dcv_job_kind dcv_job_infer = {
+    .section = {.job = "infer",
+                .help = "outputs of a network for every item of a data set",
+                .fields = fields,
+                .size = sizeof(infer_options),
+                .needs_model = true,
+                .needs_dataset = true},
+    .open = open_job,
+    .close = close_job,
+    .declare = declare,
+    .phase = phase,
+    .unit_items = unit_items,
+    .unit_gflop = unit_gflop,
+    .read = read_unit,
+    .drop = drop,
+    .compute = compute,
+};

@@ -1,0 +1,517 @@
+/* network.c -- model, items, engines and /inputs of a job over a network. */
+#include "jobs/network.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { VIEWS = 4 };                      /* sizes of input whose engines a thread keeps */
+static const double nominal_gflops = 50; /* the speed that unit_seconds is counted at */
+static const int64_t most_unit_items = 512;
+
+typedef struct thread_views {
+    dcv_view view[VIEWS]; /* the last used first */
+    int n;
+} thread_views;
+
+typedef struct sized_graph {
+    dcv_graph *graph;
+    int64_t h, w;
+} sized_graph;
+
+typedef struct private
+{
+    dcv_network_options options;
+    thread_views *thread; /* [threads] */
+    sized_graph *sized;   /* dcv_network_graph()'s */
+    int n_sized;
+}
+private;
+
+/* --- Opening ---------------------------------------------------------------------- */
+
+static dcv_status open_model(dcv_network *net)
+{
+    const dcv_config *c = net->config;
+    DCV_TRY(dcv_model_open(dcv_config_path(c, c->model.file), &net->model));
+    if (c->model.labels)
+        DCV_TRY(dcv_labels_read(dcv_config_path(c, c->model.labels), &net->labels));
+    return DCV_OK;
+}
+
+/* Graph inputs other than the first would need a source of their own. */
+static dcv_status input_dims(const dcv_network *net, dcv_dims *out)
+{
+    if (net->model->n_in != 1)
+        return dcv_config_fail(net->config, "model.file", "%s has %d inputs; a data set feeds one", net->model->file,
+                               net->model->n_in);
+    return dcv_graph_input_dims(net->model, 0, &net->config->model.input_shape, out);
+}
+
+static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine **out)
+{
+    const private *own = net->own;
+    int *seen = dcv_alloc((size_t)g->n_value, sizeof *seen), n_seen = 0;
+    dcv_status st = seen ? DCV_OK : DCV_ENOMEM;
+    if (st == DCV_OK && own->options.choose)
+        st = own->options.choose(own->options.ctx, g, seen, &n_seen);
+    if (st == DCV_OK) {
+        const dcv_engine_options o = {.precision = (dcv_precision)net->config->model.precision,
+                                      .backend = net->backend,
+                                      .seen = seen,
+                                      .n_seen = n_seen};
+        st = dcv_engine_new(g, &o, out);
+    }
+    dcv_free(seen);
+    return st;
+}
+
+static void pack(void *engine, void *to)
+{
+    dcv_engine_pack(engine, to);
+}
+
+static dcv_status share_weights(dcv_network *net, dcv_share *share)
+{
+    const void *packed = NULL;
+    DCV_TRY(dcv_share_once(share, dcv_engine_packed_bytes(net->engine), pack, net->engine, &packed));
+    dcv_engine_attach(net->engine, packed);
+    return DCV_OK;
+}
+
+/* Pictures per unit: unit_seconds of work at a nominal speed, so that the plan is the same on every machine. */
+static int64_t unit_items(double unit_seconds, double item_gflop)
+{
+    const double n = item_gflop > 0 ? unit_seconds * nominal_gflops / item_gflop : (double)most_unit_items;
+    return n < 1 ? 1 : n > (double)most_unit_items ? most_unit_items : (int64_t)n;
+}
+
+static dcv_status check_memory(const dcv_network *net)
+{
+    const int64_t need = (int64_t)dcv_walk_bytes(net->engine) * net->threads +
+                         dcv_dataset_item_bytes(net->dataset) * DCV_GROUP * net->threads;
+    const int64_t limit = net->config->runtime.memory;
+    if (need > limit)
+        return dcv_config_fail(net->config, "runtime.memory",
+                               "one picture on each of %d threads needs %.1f MiB and runtime.memory is %.1f MiB; "
+                               "raise it or use fewer threads",
+                               net->threads, (double)need / 1048576, (double)limit / 1048576);
+    return DCV_OK;
+}
+
+static dcv_status open_all(dcv_network *net, dcv_share *share)
+{
+    dcv_dims dims;
+    DCV_TRY(dcv_backend_choose(&net->backend));
+    DCV_TRY(open_model(net));
+    DCV_TRY(input_dims(net, &dims));
+    DCV_TRY(dcv_dataset_open(net->config, &(dcv_want){dims}, net->labels, &net->dataset));
+    if (dims.n == 4) {
+        dims.d[2] = net->dataset->max_h;
+        dims.d[3] = net->dataset->max_w;
+    }
+    DCV_TRY(dcv_graph_new(net->model, &dims, 1, &net->graph));
+    DCV_TRY(compile(net, net->graph, &net->engine));
+    net->item_gflop = 2e-9 * (double)dcv_graph_macs(net->graph);
+    net->unit_items = unit_items(net->config->runtime.unit_seconds, net->item_gflop);
+    DCV_TRY(check_memory(net));
+    net->whole_units = dcv_dataset_item_bytes(net->dataset) * net->unit_items <= net->config->runtime.memory / 8;
+    return share_weights(net, share);
+}
+
+dcv_status dcv_network_open(dcv_network *net, const dcv_config *c, const dcv_network_options *o, dcv_share *share,
+                            int threads)
+{
+    private *own = dcv_alloc(1, sizeof *own);
+    memset(net, 0, sizeof *net);
+    if (!own)
+        return DCV_ENOMEM;
+    own->options = o ? *o : (dcv_network_options){0};
+    net->own = own;
+    net->config = c;
+    net->threads = threads;
+    net->id_status = net->id_width = net->id_height = net->id_extent = -1;
+    own->thread = dcv_alloc((size_t)threads, sizeof *own->thread);
+    if (!own->thread)
+        return DCV_ENOMEM;
+    return open_all(net, share);
+}
+
+static void view_free(dcv_network *net, dcv_view *v)
+{
+    dcv_walk_free(v->walk);
+    if (v->engine != net->engine) {
+        dcv_engine_free(v->engine);
+        dcv_graph_free(v->graph);
+    }
+    memset(v, 0, sizeof *v);
+}
+
+void dcv_network_close(dcv_network *net)
+{
+    private *own = net->own;
+    if (!own)
+        return;
+    for (int t = 0; own->thread && t < net->threads; t++)
+        for (int i = 0; i < own->thread[t].n; i++)
+            view_free(net, &own->thread[t].view[i]);
+    for (int i = 0; i < own->n_sized; i++)
+        dcv_graph_free(own->sized[i].graph);
+    dcv_free(own->sized);
+    dcv_free(own->thread);
+    dcv_free(own);
+    dcv_engine_free(net->engine);
+    dcv_graph_free(net->graph);
+    dcv_dataset_free(net->dataset);
+    dcv_labels_free(net->labels);
+    dcv_model_free(net->model);
+    memset(net, 0, sizeof *net);
+}
+
+void dcv_network_describe(const dcv_network *net, dcv_job *job)
+{
+    const int64_t item = dcv_dataset_item_bytes(net->dataset);
+    job->config = net->config;
+    job->dataset = net->dataset;
+    job->n_items = net->dataset->n;
+    job->model_sha256 = net->model->sha256;
+    job->dataset_sha256 = net->dataset->sha256;
+    job->numerics = dcv_backend_numerics(net->backend);
+    job->weight_bytes = (int64_t)dcv_engine_packed_bytes(net->engine);
+    job->thread_bytes = (int64_t)dcv_walk_bytes(net->engine) + item * DCV_GROUP;
+    job->unit_read_bytes = net->whole_units ? item * net->unit_items : 0;
+}
+
+/* --- /inputs ---------------------------------------------------------------------- */
+
+/* Names are bytes; a result's are UTF-8: what is not becomes '?'. */
+static void copy_utf8(char *to, const char *from, size_t n)
+{
+    size_t i = 0;
+    while (i < n && from[i]) {
+        const unsigned char c = (unsigned char)from[i];
+        const size_t more = c < 0x80                ? 0
+                            : c >= 0xc2 && c < 0xe0 ? 1
+                            : c >= 0xe0 && c < 0xf0 ? 2
+                            : c >= 0xf0 && c < 0xf5 ? 3
+                                                    : n;
+        size_t k = 1;
+        while (more < n && k <= more && ((unsigned char)from[i + k] & 0xc0) == 0x80)
+            k++;
+        if (k == more + 1 && i + k <= n) {
+            memcpy(to + i, from + i, k);
+            i += k;
+        } else {
+            to[i++] = '?';
+        }
+    }
+}
+
+static dcv_status declare_texts(dcv_store *s, const char *path, int64_t n, const char *(*text)(const void *, int64_t),
+                                const void *ctx)
+{
+    int id;
+    size_t longest = 1;
+    for (int64_t i = 0; i < n; i++)
+        longest = strlen(text(ctx, i)) > longest ? strlen(text(ctx, i)) : longest;
+    char *all = dcv_alloc((size_t)n, longest);
+    if (!all)
+        return DCV_ENOMEM;
+    for (int64_t i = 0; i < n; i++)
+        copy_utf8(all + (size_t)i * longest, text(ctx, i), longest);
+    dcv_status st = dcv_store_dataset(s, path, DCV_U8, (int64_t)longest, &(dcv_dims){1, {n}}, &id);
+    if (st == DCV_OK)
+        st = dcv_store_values(s, id, all, (size_t)n * longest);
+    dcv_free(all);
+    return st;
+}
+
+static const char *entry_name(const void *dataset, int64_t i)
+{
+    return ((const dcv_dataset *)dataset)->entry[i].name;
+}
+
+static const char *label_name(const void *dataset, int64_t i)
+{
+    const char *name = ((const dcv_dataset *)dataset)->label_name[i];
+    return name ? name : "";
+}
+
+static dcv_status declare_labels(dcv_store *s, const dcv_dataset *d)
+{
+    int id;
+    int32_t *label = dcv_alloc((size_t)d->n, sizeof *label);
+    if (!label)
+        return DCV_ENOMEM;
+    for (int64_t i = 0; i < d->n; i++)
+        label[i] = d->entry[i].label;
+    dcv_status st = dcv_store_dataset(s, "/inputs/label", DCV_I32, 0, &(dcv_dims){1, {d->n}}, &id);
+    if (st == DCV_OK)
+        st = dcv_store_values(s, id, label, (size_t)d->n * sizeof *label);
+    dcv_free(label);
+    return st;
+}
+
+dcv_status dcv_network_declare(dcv_network *net, dcv_store *s)
+{
+    const dcv_dataset *d = net->dataset;
+    const dcv_dims items = {1, {d->n}};
+    DCV_TRY(declare_texts(s, "/inputs/name", d->n, entry_name, d));
+    DCV_TRY(declare_labels(s, d));
+    DCV_TRY(dcv_store_dataset(s, "/inputs/width", DCV_I32, 0, &items, &net->id_width));
+    DCV_TRY(dcv_store_dataset(s, "/inputs/height", DCV_I32, 0, &items, &net->id_height));
+    DCV_TRY(dcv_store_dataset(s, "/inputs/status", DCV_U8, 0, &items, &net->id_status));
+    if (!d->fixed)
+        DCV_TRY(dcv_store_dataset(s, "/inputs/extent", DCV_I32, 0, &(dcv_dims){2, {d->n, 2}}, &net->id_extent));
+    if (d->label_name)
+        DCV_TRY(declare_texts(s, "/labels/name", d->classes, label_name, d));
+    return DCV_OK;
+}
+
+/* --- Units ------------------------------------------------------------------------ */
+
+typedef struct unit_input {
+    int64_t first;
+    int n;
+    bool read;
+    dcv_item *item;
+    char **error; /* [n] NULL: read */
+} unit_input;
+
+int64_t dcv_network_units(const dcv_network *net)
+{
+    return (net->dataset->n + net->unit_items - 1) / net->unit_items;
+}
+
+int64_t dcv_network_unit_items(const dcv_network *net, int64_t unit)
+{
+    const int64_t left = net->dataset->n - unit * net->unit_items;
+    return left < net->unit_items ? left : net->unit_items;
+}
+
+void dcv_network_drop(void *input)
+{
+    unit_input *u = input;
+    if (!u)
+        return;
+    for (int i = 0; i < u->n; i++) {
+        if (u->item)
+            dcv_item_clear(&u->item[i]);
+        if (u->error)
+            dcv_free(u->error[i]);
+    }
+    dcv_free(u->item);
+    dcv_free(u->error);
+    dcv_free(u);
+}
+
+/* Items [from, to) of a unit.  What fails is kept as that item's message. */
+static dcv_status read_items(const dcv_network *net, unit_input *u, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        if (dcv_dataset_read(net->dataset, u->first + i, DCV_READ_INPUT, &u->item[i]) == DCV_OK)
+            continue;
+        u->error[i] = dcv_strdup(dcv_message());
+        if (!u->error[i])
+            return DCV_ENOMEM;
+        if (net->config->dataset.on_error == DCV_FAIL)
+            return dcv_fail(DCV_EDATA, "%s", u->error[i]);
+    }
+    return DCV_OK;
+}
+
+dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input)
+{
+    unit_input *u = dcv_alloc(1, sizeof *u);
+    *input = u;
+    if (!u)
+        return DCV_ENOMEM;
+    u->first = unit * net->unit_items;
+    u->n = (int)dcv_network_unit_items(net, unit);
+    u->item = dcv_alloc((size_t)u->n, sizeof *u->item);
+    u->error = dcv_alloc((size_t)u->n, sizeof *u->error);
+    if (!u->item || !u->error)
+        return DCV_ENOMEM;
+    u->read = net->whole_units;
+    return u->read ? read_items(net, u, 0, u->n) : DCV_OK;
+}
+
+/* --- Views ------------------------------------------------------------------------ */
+
+static dcv_status view_new(dcv_network *net, const dcv_dims *dims, dcv_view *v)
+{
+    v->dims = *dims;
+    if (dcv_dims_equal(dims, &net->graph->value[net->graph->in[0]].dims)) {
+        v->graph = net->graph;
+        v->engine = net->engine;
+        return dcv_walk_new(v->engine, &v->walk);
+    }
+    DCV_TRY(dcv_graph_new(net->model, dims, 1, &v->graph));
+    DCV_TRY(compile(net, v->graph, &v->engine));
+    DCV_TRY(dcv_engine_pack_own(v->engine));
+    return dcv_walk_new(v->engine, &v->walk);
+}
+
+/* This thread's view for a size; it becomes the first of the list, the last may have to go. */
+static dcv_status view_for(dcv_network *net, int thread, const dcv_dims *dims, dcv_view **out)
+{
+    thread_views *t = &((private *)net->own)->thread[thread];
+    int at = 0;
+    dcv_view v = {0};
+    while (at < t->n && !dcv_dims_equal(&t->view[at].dims, dims))
+        at++;
+    if (at < t->n) {
+        v = t->view[at];
+    } else {
+        const dcv_status st = view_new(net, dims, &v);
+        if (st != DCV_OK) {
+            view_free(net, &v);
+            return st;
+        }
+        at = t->n < VIEWS ? t->n++ : VIEWS - 1;
+        view_free(net, &t->view[at]);
+    }
+    memmove(&t->view[1], &t->view[0], (size_t)at * sizeof v);
+    t->view[0] = v;
+    *out = &t->view[0];
+    return DCV_OK;
+}
+
+dcv_status dcv_network_graph(dcv_network *net, int64_t h, int64_t w, const dcv_graph **out)
+{
+    private *own = net->own;
+    dcv_dims dims = net->graph->value[net->graph->in[0]].dims;
+    *out = net->graph;
+    if (dims.n != 4 || (dims.d[2] == h && dims.d[3] == w))
+        return DCV_OK;
+    for (int i = 0; i < own->n_sized; i++)
+        if (own->sized[i].h == h && own->sized[i].w == w) {
+            *out = own->sized[i].graph;
+            return DCV_OK;
+        }
+    sized_graph *more = dcv_realloc(own->sized, (size_t)own->n_sized, (size_t)own->n_sized + 1, sizeof *more);
+    if (!more)
+        return DCV_ENOMEM;
+    own->sized = more;
+    dims.d[2] = h;
+    dims.d[3] = w;
+    DCV_TRY(dcv_graph_new(net->model, &dims, 1, &more[own->n_sized].graph));
+    more[own->n_sized].h = h;
+    more[own->n_sized].w = w;
+    *out = more[own->n_sized++].graph;
+    return DCV_OK;
+}
+
+/* --- Computing a unit ------------------------------------------------------------- */
+
+static dcv_status put_row(const dcv_network *net, const dcv_item *it, int64_t i, dcv_result *r)
+{
+    const uint8_t status = it ? 1 : 2;
+    const int32_t width = it ? (int32_t)it->width : -1, height = it ? (int32_t)it->height : -1;
+    DCV_TRY(dcv_result_put(r, net->id_width, i, 1, &width));
+    DCV_TRY(dcv_result_put(r, net->id_height, i, 1, &height));
+    if (net->id_extent >= 0) {
+        const int32_t extent[2] = {it ? (int32_t)it->dims.d[2] : -1, it ? (int32_t)it->dims.d[3] : -1};
+        DCV_TRY(dcv_result_put(r, net->id_extent, 2 * i, 2, extent));
+    }
+    return dcv_result_put(r, net->id_status, i, 1, &status);
+}
+
+static dcv_status fail_item(const dcv_network *net, const unit_input *u, int i, const dcv_unit_actions *a,
+                            dcv_result *r)
+{
+    DCV_TRY(put_row(net, NULL, u->first + i, r));
+    DCV_TRY(dcv_result_fail_item(r, u->first + i, u->error[i]));
+    return a->failed(a->ctx, u->first + i, r);
+}
+
+/* Items of the next group: readable, of one size, at most DCV_GROUP, none beyond to.  Returns where it ends. */
+static int next_group(const unit_input *u, int from, int to, int *at, int *n)
+{
+    int i = from;
+    for (*n = 0; i < to && *n < DCV_GROUP; i++) {
+        if (u->error[i])
+            continue;
+        if (*n > 0 && !dcv_dims_equal(&u->item[i].dims, &u->item[at[0]].dims))
+            break;
+        at[(*n)++] = i;
+    }
+    return i;
+}
+
+/* A size that the network cannot take (a picture too small for its pools) is the failure of the items that have it. */
+static dcv_status refuse_group(unit_input *u, const int *at, int n)
+{
+    for (int k = 0; k < n; k++) {
+        u->error[at[k]] = dcv_strdup(dcv_message());
+        if (!u->error[at[k]])
+            return DCV_ENOMEM;
+    }
+    return DCV_OK;
+}
+
+static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const int *at, int n,
+                             const dcv_unit_actions *a, dcv_result *r)
+{
+    dcv_view *view;
+    const float *picture[DCV_GROUP];
+    const float *const *input[1] = {picture};
+    int64_t item[DCV_GROUP];
+    const dcv_status st = view_for(net, thread, &u->item[at[0]].dims, &view);
+    if (st == DCV_EDATA && net->config->dataset.on_error == DCV_SKIP)
+        return refuse_group(u, at, n);
+    DCV_TRY(st);
+    for (int k = 0; k < n; k++) {
+        picture[k] = u->item[at[k]].input;
+        item[k] = u->first + at[k];
+    }
+    if (a->group)
+        DCV_TRY(a->group(a->ctx, view, item, n));
+    dcv_walk_forward(view->walk, n, input, a->see, a->ctx);
+    for (int k = 0; k < n; k++) {
+        DCV_TRY(a->done(a->ctx, view, item[k], k, r));
+        DCV_TRY(put_row(net, &u->item[at[k]], item[k], r));
+        dcv_item_clear(&u->item[at[k]]);
+    }
+    return DCV_OK;
+}
+
+static dcv_status compute_unit(dcv_network *net, int thread, unit_input *u, const dcv_unit_actions *a, dcv_result *r)
+{
+    for (int from = 0; from < u->n;) {
+        int at[DCV_GROUP], n, to = u->n;
+        if (!u->read) {
+            to = from + DCV_GROUP < u->n ? from + DCV_GROUP : u->n;
+            DCV_TRY(read_items(net, u, from, to));
+        }
+        for (int i = from; i < to;) {
+            const int end = next_group(u, i, to, at, &n);
+            if (n > 0)
+                DCV_TRY(walk_group(net, thread, u, at, n, a, r));
+            for (; i < end; i++)
+                if (u->error[i])
+                    DCV_TRY(fail_item(net, u, i, a, r));
+        }
+        from = to;
+    }
+    return DCV_OK;
+}
+
+dcv_status dcv_network_unit(dcv_network *net, int64_t unit, int thread, void *input, const dcv_unit_actions *a,
+                            dcv_result *r)
+{
+    unit_input *u = input;
+    (void)unit;
+    const dcv_status st = compute_unit(net, thread, u, a, r);
+    dcv_network_drop(u);
+    return st;
+}
+
+char *dcv_result_name(const char *value)
+{
+    char *name = dcv_strdup(value);
+    for (char *p = name; p && *p; p++)
+        if (*p == '/')
+            *p = '.';
+    return name;
+}

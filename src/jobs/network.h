@@ -1,0 +1,87 @@
+/* network.h -- what every job over a network and a data set has: model, items, engines, /inputs.
+ *
+ * Items are dealt out in units of consecutive pictures; a unit is read ahead whole, or, where that
+ * would not fit into runtime.memory, group by group while it is computed.  Pictures of one size
+ * share one engine; where the network leaves height and width open, each thread keeps the engines of
+ * the last few sizes that it met.
+ */
+#ifndef DCV_JOBS_NETWORK_H
+#define DCV_JOBS_NETWORK_H
+
+#include "deconvoy/engine.h"
+#include "deconvoy/job.h"
+
+typedef struct dcv_network dcv_network;
+
+typedef struct dcv_network_options {
+    /* Values that the walk must show, by name, for a graph of any size; NULL: none. */
+    dcv_status (*choose)(void *ctx, const dcv_graph *g, int *seen, int *n_seen);
+    void *ctx;
+} dcv_network_options;
+
+/* One network compiled for one input size, and one thread's walk over it. */
+typedef struct dcv_view {
+    dcv_dims dims; /* of the input, [1,C,H,W] */
+    dcv_graph *graph;
+    dcv_engine *engine;
+    dcv_walk *walk;
+} dcv_view;
+
+struct dcv_network {
+    const dcv_config *config;
+    dcv_model *model;
+    dcv_labels *labels; /* NULL: none */
+    dcv_dataset *dataset;
+    dcv_graph *graph;   /* for the largest input */
+    dcv_engine *engine; /* for the largest input */
+    dcv_backend_kind backend;
+    int threads;
+    int64_t unit_items; /* pictures per unit */
+    double item_gflop;
+    bool whole_units;                              /* a unit's inputs are read ahead */
+    int id_status, id_width, id_height, id_extent; /* data sets under /inputs; -1: not there */
+    void *own;
+};
+
+/* Open model, labels and data set of c, and compile.  Collective on a node's ranks if share is not
+ * NULL.  DCV_ECONFIG where memory does not suffice. */
+dcv_status dcv_network_open(dcv_network *net, const dcv_config *c, const dcv_network_options *o, dcv_share *share,
+                            int threads) DCV_MUST_USE;
+void dcv_network_close(dcv_network *net);
+
+/* Fill in what the run-time asks of every such job. */
+void dcv_network_describe(const dcv_network *net, dcv_job *job);
+
+/* Declare /inputs (and /labels). */
+dcv_status dcv_network_declare(dcv_network *net, dcv_store *s) DCV_MUST_USE;
+
+int64_t dcv_network_units(const dcv_network *net);
+int64_t dcv_network_unit_items(const dcv_network *net, int64_t unit);
+
+/* The kind's read and drop. */
+dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input) DCV_MUST_USE;
+void dcv_network_drop(void *input);
+
+/* What a job does with a unit's items: group is called before the walk over up to DCV_GROUP of them
+ * (may be NULL), see for each observed value (picture is its place in the group), done after the walk of a group;
+ * failed for an item that could not be read.  All in item order. */
+typedef struct dcv_unit_actions {
+    void *ctx;
+    dcv_observe_fn see;
+    dcv_status (*group)(void *ctx, const dcv_view *view, const int64_t *item, int n);
+    dcv_status (*done)(void *ctx, const dcv_view *view, int64_t item, int picture, dcv_result *r);
+    dcv_status (*failed)(void *ctx, int64_t item, dcv_result *r);
+} dcv_unit_actions;
+
+/* Walk all pictures of a unit on a thread; writes their /inputs rows.  Takes input over. */
+dcv_status dcv_network_unit(dcv_network *net, int64_t unit, int thread, void *input, const dcv_unit_actions *a,
+                            dcv_result *r) DCV_MUST_USE;
+
+/* A graph for a size of input (the network's own if it is the largest); kept until the network is closed.
+ * Not thread-safe. */
+dcv_status dcv_network_graph(dcv_network *net, int64_t h, int64_t w, const dcv_graph **out) DCV_MUST_USE;
+
+/* A result's name of an ONNX value: '/' as '.'.  New memory. */
+char *dcv_result_name(const char *value) DCV_MUST_USE;
+
+#endif
