@@ -18,4 +18,11 @@
 #define DCV_INLINE static inline
 #endif
 
+/* Before a loop whose iterations do not depend on each other, though its arrays may be the same one. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define DCV_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define DCV_INDEPENDENT
+#endif
+
 #endif

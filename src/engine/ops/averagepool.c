@@ -5,6 +5,8 @@
  */
 #include "engine/ops/pool.h"
 
+#define STRETCH 256 /* columns whose counts are kept */
+
 static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
                                    {"ceil_mode", DCV_FIELD_INT, DCV_AT(dcv_pool_attr, ceil_mode), .dflt = "0", .min = 0,
                                     .max = 1, .help = "round extents up"},
@@ -23,47 +25,57 @@ static int64_t counted(const dcv_window *w, const dcv_taps *t, int64_t o, int64_
     return fit < w->kernel ? fit : w->kernel;
 }
 
-DCV_INLINE void row(int64_t n, const float *restrict x, int64_t step, int lanes, float *restrict y)
+/* Divide the sums of a plane. */
+DCV_INLINE void divide(const dcv_pool_nest *n, bool border, int lanes, float *y)
 {
-    for (int64_t c = 0; c < n; c++, x += step * lanes, y += lanes)
-        for (int l = 0; l < lanes; l++)
-            y[l] += x[l];
-}
-
-DCV_CLONES static void row16(int64_t n, const float *x, int64_t step, float *y)
-{
-    row(n, x, step, 16, y);
-}
-
-DCV_CLONES static void row8(int64_t n, const float *x, int64_t step, float *y)
-{
-    row(n, x, step, 8, y);
-}
-
-static void row1(int64_t n, const float *x, int64_t step, float *y)
-{
-    row(n, x, step, 1, y);
-}
-
-/* Divide the sums by their numbers of cells. */
-static void divide(const dcv_pool_nest *n, bool border, int lanes, float *y)
-{
-    dcv_taps t;
     for (int64_t d = 0; d < n->out[0]; d++) {
-        t = dcv_window_taps(&n->win[0], d, n->in[0]);
-        const int64_t nd = counted(&n->win[0], &t, d, n->in[0], border);
+        const dcv_taps td = dcv_window_taps(&n->win[0], d, n->in[0]);
+        const int64_t nd = counted(&n->win[0], &td, d, n->in[0], border);
         for (int64_t r = 0; r < n->out[1]; r++) {
-            t = dcv_window_taps(&n->win[1], r, n->in[1]);
-            const int64_t nr = nd * counted(&n->win[1], &t, r, n->in[1], border);
+            const dcv_taps tr = dcv_window_taps(&n->win[1], r, n->in[1]);
+            const int64_t nr = nd * counted(&n->win[1], &tr, r, n->in[1], border);
             for (int64_t c = 0; c < n->out[2]; c++, y += lanes) {
-                t = dcv_window_taps(&n->win[2], c, n->in[2]);
-                const int64_t nc = nr * counted(&n->win[2], &t, c, n->in[2], border);
+                const dcv_taps tc = dcv_window_taps(&n->win[2], c, n->in[2]);
+                const int64_t nc = nr * counted(&n->win[2], &tc, c, n->in[2], border);
                 const float scale = nc > 0 ? 1.0f / (float)nc : 0;
                 for (int l = 0; l < lanes; l++)
                     y[l] *= scale;
             }
         }
     }
+}
+
+/* The same in plain layout, a stretch of columns at a time. */
+DCV_INLINE void divide_plain(const dcv_pool_nest *n, bool border, float *y)
+{
+    float count[STRETCH];
+    for (int64_t c = 0; c < n->out[2]; c += STRETCH) {
+        const int64_t cells = n->out[2] - c < STRETCH ? n->out[2] - c : STRETCH;
+        for (int64_t i = 0; i < cells; i++) {
+            const dcv_taps t = dcv_window_taps(&n->win[2], c + i, n->in[2]);
+            count[i] = (float)counted(&n->win[2], &t, c + i, n->in[2], border);
+        }
+        for (int64_t r = 0; r < n->out[0] * n->out[1]; r++) {
+            const int64_t i0 = r / n->out[1], i1 = r % n->out[1];
+            const dcv_taps t0 = dcv_window_taps(&n->win[0], i0, n->in[0]),
+                           t1 = dcv_window_taps(&n->win[1], i1, n->in[1]);
+            const float rows = (float)(counted(&n->win[0], &t0, i0, n->in[0], border) *
+                                       counted(&n->win[1], &t1, i1, n->in[1], border));
+            float *to = y + r * n->out[2] + c;
+            for (int64_t i = 0; i < cells; i++)
+                to[i] = rows * count[i] > 0 ? to[i] * (1.0f / (rows * count[i])) : 0;
+        }
+    }
+}
+
+DCV_CLONES static void divide_any(const dcv_pool_nest *n, bool border, int lanes, float *y)
+{
+    if (lanes == 16)
+        divide(n, border, 16, y);
+    else if (lanes == 8)
+        divide(n, border, 8, y);
+    else
+        divide_plain(n, border, y);
 }
 
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
@@ -75,13 +87,12 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     const dcv_pool_nest n = dcv_pool_nest_of(&a->window, x->dims, y->dims);
     const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
     const bool border = a->count_include_pad != 0;
-    const dcv_pool_row fn = y->block == 16 ? row16 : y->block == 8 ? row8 : row1;
     for (int64_t q = 0; q < dcv_blob_outer(y); q++) {
         const float *from = dcv_blob_slice(x, q);
         float *to = dcv_blob_slice(y, q);
         for (int64_t b = 0; b < sy.blocks; b++, from += sx.cells * x->block, to += sy.cells * y->block) {
-            dcv_pool_plane(&n, from, y->block, 0, fn, to);
-            divide(&n, border, y->block, to);
+            dcv_pool_plane(DCV_POOL_SUM, &n, y->block, from, to);
+            divide_any(&n, border, y->block, to);
         }
     }
 }

@@ -50,9 +50,15 @@ void dcv_batchnorm_scale(const dcv_graph *g, const dcv_node *nd, int64_t first, 
 
 DCV_INLINE void affine(int64_t cells, const float *x, const float *scale, const float *shift, int lanes, float *y)
 {
-    for (int64_t i = 0; i < cells; i++, x += lanes, y += lanes)
+    float a[DCV_BLOCK_MAX], b[DCV_BLOCK_MAX];
+    for (int l = 0; l < lanes; l++) {
+        a[l] = scale[l];
+        b[l] = shift[l];
+    }
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < cells; i++)
         for (int l = 0; l < lanes; l++)
-            y[l] = x[l] * scale[l] + shift[l];
+            y[i * lanes + l] = x[i * lanes + l] * a[l] + b[l];
 }
 
 DCV_CLONES static void affine_any(int64_t cells, const float *x, const float *scale, const float *shift, int lanes,
@@ -63,8 +69,7 @@ DCV_CLONES static void affine_any(int64_t cells, const float *x, const float *sc
     else if (lanes == 8)
         affine(cells, x, scale, shift, 8, y);
     else
-        for (int64_t i = 0; i < cells; i++)
-            y[i] = x[i] * *scale + *shift;
+        affine(cells, x, scale, shift, 1, y);
 }
 
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)

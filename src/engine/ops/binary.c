@@ -29,20 +29,24 @@ DCV_INLINE float apply(dcv_binary kind, float a, float b)
 DCV_INLINE void row(dcv_binary kind, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *y,
                     int64_t sy)
 {
-    if (sa == 1 && sb == 1 && sy == 1)
+    if (sa == 1 && sb == 1 && sy == 1) {
+        DCV_INDEPENDENT
         for (int64_t i = 0; i < n; i++)
             y[i] = apply(kind, a[i], b[i]);
-    else if (sa == 1 && sb == 0 && sy == 1) {
+    } else if (sa == 1 && sb == 0 && sy == 1) {
         const float c = *b;
+        DCV_INDEPENDENT
         for (int64_t i = 0; i < n; i++)
             y[i] = apply(kind, a[i], c);
     } else if (sa == 0 && sb == 1 && sy == 1) {
         const float c = *a;
+        DCV_INDEPENDENT
         for (int64_t i = 0; i < n; i++)
             y[i] = apply(kind, c, b[i]);
-    } else
+    } else {
         for (int64_t i = 0; i < n; i++)
             y[i * sy] = apply(kind, a[i * sa], b[i * sb]);
+    }
 }
 
 DCV_CLONES static void row_any(dcv_binary kind, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb,
@@ -63,9 +67,13 @@ DCV_CLONES static void row_any(dcv_binary kind, int64_t n, const float *a, int64
 /* One block of lanes, one operand the same in every cell. */
 DCV_INLINE void lanes(dcv_binary kind, int64_t cells, const float *a, const float *b, bool swap, int width, float *y)
 {
-    for (int64_t i = 0; i < cells; i++, a += width, y += width)
+    float c[DCV_BLOCK_MAX];
+    for (int l = 0; l < width; l++)
+        c[l] = b[l];
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < cells; i++)
         for (int l = 0; l < width; l++)
-            y[l] = swap ? apply(kind, b[l], a[l]) : apply(kind, a[l], b[l]);
+            y[i * width + l] = swap ? apply(kind, c[l], a[i * width + l]) : apply(kind, a[i * width + l], c[l]);
 }
 
 DCV_INLINE void lanes_kind(dcv_binary kind, int64_t cells, const float *a, const float *b, bool swap, int width,

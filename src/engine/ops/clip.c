@@ -27,6 +27,7 @@ static dcv_status shape(const dcv_shape_io *io)
 DCV_CLONES static void clip(const void *attr, int64_t n, const float *x, float *y)
 {
     const float lo = ((const dcv_clip_attr *)attr)->lo, hi = ((const dcv_clip_attr *)attr)->hi;
+    DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         const float v = x[i] < lo ? lo : x[i];
         y[i] = v > hi ? hi : v;

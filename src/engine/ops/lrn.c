@@ -5,7 +5,12 @@
  * Every sum is taken anew from its lowest channel up, so that it does not depend on the layout.
  */
 #include <math.h>
+#include <string.h>
 #include "engine/ops/util.h"
+
+#define TILE    64   /* cells that are worked on together */
+#define STRETCH 256  /* channels of one cell that are worked on together */
+#define HALO    1024 /* largest window */
 
 typedef struct lrn_attr {
     double alpha, beta, bias;
@@ -20,8 +25,6 @@ static const dcv_field fields[] = {
      .help = "channels that are summed"},
     DCV_FIELDS_END};
 
-#define TILE 64 /* cells that are worked on together */
-
 static dcv_status shape(const dcv_shape_io *io)
 {
     dcv_dims_text t;
@@ -30,38 +33,85 @@ static dcv_status shape(const dcv_shape_io *io)
     return dcv_shape_same(io);
 }
 
-/* sum[i] += x[i * step]^2 for a tile of cells. */
-DCV_INLINE void add_squares(int n, const float *x, int64_t step, float *sum)
+/* n numbers: y = x v^-beta; the common exponent 3/4 needs no powf. */
+DCV_INLINE void divide(int64_t n, const lrn_attr *a, const float *sum, const float *x, float *y)
 {
-    for (int i = 0; i < n; i++)
-        sum[i] += x[i * step] * x[i * step];
-}
-
-/* y = x v^-beta; the common exponent 3/4 needs no powf. */
-DCV_INLINE void divide(int n, const lrn_attr *a, const float *sum, const float *x, int64_t step, float *y)
-{
-    const float k = (float)(a->alpha / (double)a->size), bias = (float)a->bias;
-    for (int i = 0; i < n; i++) {
-        const float v = bias + k * sum[i];
-        if (a->beta == 0.75)
-            y[i * step] = x[i * step] / (sqrtf(v) * sqrtf(sqrtf(v)));
-        else
-            y[i * step] = x[i * step] / powf(v, (float)a->beta);
+    const float k = (float)(a->alpha / (double)a->size), bias = (float)a->bias, beta = (float)a->beta;
+    if (a->beta == 0.75) {
+        DCV_INDEPENDENT
+        for (int64_t i = 0; i < n; i++) {
+            const float root = sqrtf(bias + k * sum[i]);
+            y[i] = x[i] / (root * sqrtf(root));
+        }
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            y[i] = x[i] / powf(bias + k * sum[i], beta);
     }
 }
 
-/* All channels of a tile of n cells; channel c of cell i is at x[c / b * block_step + i * b + c % b]. */
-static void tile(const lrn_attr *a, int64_t channels, int b, int64_t block_step, int n, const float *x, float *y)
+/* All channels of a tile of n cells in plain layout. */
+DCV_CLONES static void plain(const lrn_attr *a, int64_t channels, int64_t cells, int n, const float *x, float *y)
 {
     const int64_t below = (a->size - 1) / 2, above = a->size - 1 - below;
     for (int64_t c = 0; c < channels; c++) {
         const int64_t lo = c > below ? c - below : 0, hi = c + above < channels ? c + above + 1 : channels;
-        const int64_t at = c / b * block_step + c % b;
         float sum[TILE] = {0};
         for (int64_t j = lo; j < hi; j++)
-            add_squares(n, x + j / b * block_step + j % b, b, sum);
-        divide(n, a, sum, x + at, b, y + at);
+            for (int i = 0; i < n; i++)
+                sum[i] += x[j * cells + i] * x[j * cells + i];
+        divide(n, a, sum, x + c * cells, y + c * cells);
     }
+}
+
+/* Squares of channels first .. first + n - 1 of one cell into to[]; 0 where there is no such channel.  to has room
+ * for a block more at either end. */
+DCV_INLINE void squares(int64_t channels, int64_t first, int64_t n, int b, int64_t step, const float *x, float *to)
+{
+    const int64_t lo = first < 0 ? 0 : first / b, hi = first + n < channels ? first + n : channels;
+    for (int64_t i = first; i < 0; i++)
+        to[i - first] = 0;
+    for (int64_t i = hi; i < first + n; i++)
+        to[i - first] = 0;
+    for (int64_t k = lo; k * b < hi; k++)
+        for (int l = 0; l < b; l++)
+            to[k * b - first + l] = x[k * step + l] * x[k * step + l];
+    for (int64_t i = hi; i < (hi + b - 1) / b * b; i++)
+        to[i - first] = 0;
+}
+
+/* All channels of one cell in blocks of b lanes, blocks step floats apart: a stretch of channels at a time, their
+ * squares side by side with those of the neighbours. */
+DCV_INLINE void blocked(const lrn_attr *a, int64_t channels, int b, int64_t step, const float *x, float *y)
+{
+    const int64_t below = (a->size - 1) / 2;
+    for (int64_t c = 0; c < channels; c += STRETCH) {
+        const int64_t n = channels - c < STRETCH ? channels - c : STRETCH, all = (n + b - 1) / b * b;
+        float square[STRETCH + HALO + 3 * DCV_BLOCK_MAX], sum[STRETCH], in[STRETCH], out[STRETCH];
+        squares(channels, c - below, n + a->size - 1, b, step, x, square + b);
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = 0 + square[b + i];
+        for (int64_t j = 1; j < a->size; j++)
+            for (int64_t i = 0; i < n; i++)
+                sum[i] += square[b + i + j];
+        for (int64_t i = n; i < all; i++)
+            sum[i] = 0;
+        for (int64_t i = 0; i < all; i += b)
+            for (int l = 0; l < b; l++)
+                in[i + l] = x[(c + i) / b * step + l];
+        divide(all, a, sum, in, out);
+        for (int64_t i = 0; i < all; i += b)
+            for (int l = 0; l < b; l++)
+                y[(c + i) / b * step + l] = out[i + l];
+    }
+}
+
+DCV_CLONES static void blocked_any(const lrn_attr *a, int64_t channels, int b, int64_t cells, const float *x, float *y)
+{
+    for (int64_t i = 0; i < cells; i++)
+        if (b == 16)
+            blocked(a, channels, 16, cells * 16, x + i * 16, y + i * 16);
+        else
+            blocked(a, channels, 8, cells * 8, x + i * 8, y + i * 8);
 }
 
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
@@ -70,10 +120,14 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     const dcv_blob *x = &io->x[0];
     const int b = x->dims->n >= 3 ? x->block : 1;
     const dcv_blob_shape s = dcv_blob_shape_of(x->dims, b);
-    for (int64_t q = 0; q < dcv_blob_outer(&io->y[0]); q++)
-        for (int64_t i = 0; i < s.cells; i += TILE)
-            tile(nd->attr, s.c, b, s.cells * b, (int)(s.cells - i < TILE ? s.cells - i : TILE),
-                 dcv_blob_slice(x, q) + i * b, dcv_blob_slice(&io->y[0], q) + i * b);
+    for (int64_t q = 0; q < dcv_blob_outer(&io->y[0]); q++) {
+        const float *from = dcv_blob_slice(x, q);
+        float *to = dcv_blob_slice(&io->y[0], q);
+        if (b > 1)
+            blocked_any(nd->attr, s.c, b, s.cells, from, to);
+        for (int64_t i = 0; b == 1 && i < s.cells; i += TILE)
+            plain(nd->attr, s.c, s.cells, (int)(s.cells - i < TILE ? s.cells - i : TILE), from + i, to + i);
+    }
     dcv_blob_clear_tail(&io->y[0]);
 }
 

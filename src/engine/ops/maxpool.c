@@ -3,7 +3,6 @@
  * y = max of x over each window clipped to the image.  The winner is the first maximum in row-major order; padding
  * never wins.  A NaN in the window wins over all numbers (PyTorch does so).
  */
-#include <math.h>
 #include "engine/ops/pool.h"
 
 static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
@@ -12,29 +11,6 @@ static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
                                    {"storage_order", DCV_FIELD_INT, DCV_AT(dcv_pool_attr, storage_order), .dflt = "0",
                                     .min = 0, .max = 1, .help = "of Indices: 1 is column-major"},
                                    DCV_FIELDS_END};
-
-/* y[c] = max(y[c], x[c * step]) for n cells of some lanes each.  A tap at a time for a whole row: plain loops. */
-DCV_INLINE void row(int64_t n, const float *restrict x, int64_t step, int lanes, float *restrict y)
-{
-    for (int64_t c = 0; c < n; c++, x += step * lanes, y += lanes)
-        for (int l = 0; l < lanes; l++)
-            y[l] = x[l] > y[l] || x[l] != x[l] ? x[l] : y[l];
-}
-
-DCV_CLONES static void row16(int64_t n, const float *x, int64_t step, float *y)
-{
-    row(n, x, step, 16, y);
-}
-
-DCV_CLONES static void row8(int64_t n, const float *x, int64_t step, float *y)
-{
-    row(n, x, step, 8, y);
-}
-
-static void row1(int64_t n, const float *x, int64_t step, float *y)
-{
-    row(n, x, step, 1, y);
-}
 
 /* Cell of the plane that wins at one output cell of one lane. */
 static int64_t winner(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], int lanes)
@@ -91,12 +67,11 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     dcv_blob *y = &io->y[0];
     const dcv_pool_nest n = dcv_pool_nest_of(&((const dcv_pool_attr *)nd->attr)->window, x->dims, y->dims);
     const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
-    const dcv_pool_row fn = y->block == 16 ? row16 : y->block == 8 ? row8 : row1;
     for (int64_t q = 0; q < dcv_blob_outer(y); q++) {
         const float *from = dcv_blob_slice(x, q);
         float *to = dcv_blob_slice(y, q);
         for (int64_t b = 0; b < sy.blocks; b++, from += sx.cells * x->block, to += sy.cells * y->block)
-            dcv_pool_plane(&n, from, y->block, -INFINITY, fn, to);
+            dcv_pool_plane(DCV_POOL_MAX, &n, y->block, from, to);
     }
     if (nd->n_out > 1 && nd->out[1] >= 0)
         indices(&n, x, ((const dcv_pool_attr *)nd->attr)->storage_order != 0, &io->y[1]);

@@ -20,12 +20,12 @@ typedef struct dcv_pool_nest {
 } dcv_pool_nest;
 dcv_pool_nest dcv_pool_nest_of(const dcv_window_attr *a, const dcv_dims *x, const dcv_dims *y);
 
-/* y[c] takes in x[c * step] for n cells of as many lanes as the function is made for. */
-typedef void (*dcv_pool_row)(int64_t n, const float *x, int64_t step, float *y);
+/* What a window does with its cells. */
+typedef enum dcv_pool { DCV_POOL_MAX, DCV_POOL_SUM } dcv_pool;
 
-/* One block of lanes: every output cell starts as start and takes in its window's cells in row-major order; a tap at a
- * time for a whole row, so that the loops are plain. */
-void dcv_pool_plane(const dcv_pool_nest *n, const float *x, int lanes, float start, dcv_pool_row row, float *y);
+/* Join the cells of each window: rows first, then along the row.  Padding is -inf or 0; NaN comes through.
+ * x, y: one plane of block lanes. */
+void dcv_pool_plane(dcv_pool kind, const dcv_pool_nest *n, int block, const float *x, float *y);
 
 dcv_status dcv_pool_shape(const dcv_shape_io *io);
 dcv_cells dcv_pool_reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o);

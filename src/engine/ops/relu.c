@@ -14,6 +14,7 @@ static const dcv_field leaky_fields[] = {
 DCV_CLONES static void relu(const void *attr, int64_t n, const float *x, float *y)
 {
     (void)attr;
+    DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++)
         y[i] = x[i] < 0 ? 0 : x[i];
 }
@@ -21,6 +22,7 @@ DCV_CLONES static void relu(const void *attr, int64_t n, const float *x, float *
 DCV_CLONES static void leaky(const void *attr, int64_t n, const float *x, float *y)
 {
     const float alpha = (float)((const leaky_attr *)attr)->alpha;
+    DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++)
         y[i] = x[i] < 0 ? alpha * x[i] : x[i];
 }

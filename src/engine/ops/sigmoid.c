@@ -19,6 +19,7 @@ static const dcv_field hard_fields[] = {
 static void sigmoid(const void *attr, int64_t n, const float *x, float *y)
 {
     (void)attr;
+    DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++)
         y[i] = 1 / (1 + expf(-x[i]));
 }
@@ -26,6 +27,7 @@ static void sigmoid(const void *attr, int64_t n, const float *x, float *y)
 static void hyperbolic(const void *attr, int64_t n, const float *x, float *y)
 {
     (void)attr;
+    DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++)
         y[i] = tanhf(x[i]);
 }
@@ -33,6 +35,7 @@ static void hyperbolic(const void *attr, int64_t n, const float *x, float *y)
 DCV_CLONES static void hard_sigmoid(const void *attr, int64_t n, const float *x, float *y)
 {
     const float alpha = (float)((const hard_attr *)attr)->alpha, beta = (float)((const hard_attr *)attr)->beta;
+    DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         const float v = alpha * x[i] + beta, w = v < 0 ? 0 : v;
         y[i] = w > 1 ? 1 : w;
@@ -42,6 +45,7 @@ DCV_CLONES static void hard_sigmoid(const void *attr, int64_t n, const float *x,
 DCV_CLONES static void hard_swish(const void *attr, int64_t n, const float *x, float *y)
 {
     (void)attr;
+    DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         const float v = x[i] * (1.0f / 6) + 0.5f, w = v < 0 ? 0 : v;
         y[i] = x[i] * (w > 1 ? 1 : w);
