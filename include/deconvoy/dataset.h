@@ -28,6 +28,7 @@ typedef struct dcv_dataset dcv_dataset;
 struct dcv_dataset {
     int64_t n; /* after offset and limit */
     const dcv_entry *entry;
+    const char *kind;              /* "a folder", "a list", "an IDX file" ... */
     int32_t classes;               /* over the whole source; 0 if nothing has a label */
     const char *const *label_name; /* [classes] for names that are not numbers, else NULL */
     dcv_sha256 sha256;             /* of the manifest: names, sizes, labels, in order */
@@ -48,7 +49,14 @@ struct dcv_dataset {
 dcv_status dcv_dataset_open(const dcv_config *c, const dcv_want *want, const dcv_labels *labels,
                             dcv_dataset **out) DCV_MUST_USE;
 
-/* Open without a network or configuration (pack, inspect): pictures at their own size. */
+/* Before MPI_Init: open an .h5 source or a single picture in a child, since a hostile one can kill its reader.
+ * DCV_EDATA if the child dies of it; DCV_OK for all else, also where there is no source.  Local. */
+dcv_status dcv_dataset_probe(const dcv_config *c) DCV_MUST_USE;
+
+/* Open without a network or configuration (pack, inspect): pictures at their own size, grey if all are.
+ *
+ * labels  as dataset.labels; "auto": folder where a folder or tar has its pictures in folders
+ * p       NULL: pictures as they are */
 dcv_status dcv_dataset_open_plain(const char *source, const char *labels, const char *path, const dcv_preprocess *p,
                                   dcv_dataset **out) DCV_MUST_USE;
 void dcv_dataset_free(dcv_dataset *d);

@@ -1,0 +1,292 @@
+/* set_shape.c -- channels and extents of a data set: network, options and pictures brought together.
+ *
+ * Where nothing fixes rows and columns the headers of all pictures are read.
+ */
+#include <stdio.h>
+#include <string.h>
+#include "deconvoy/log.h"
+#include "io/set.h"
+
+/* The key that decided about part of the preprocessing: its own, or the preset. */
+static const char *key_of(const dcv_preprocess *p, bool written, const char *key)
+{
+    return written || p->preset == DCV_PRESET_NONE ? key : "dataset.preprocess.preset";
+}
+
+static dcv_status check_lists(const dcv_config *c, const set *x, int64_t channels)
+{
+    const char *key = NULL;
+    if (dcv_preprocess_fits(&x->p, channels, &key) == DCV_OK)
+        return DCV_OK;
+    char text[512];
+    snprintf(text, sizeof text, "%s", dcv_message());
+    const bool mean = strcmp(key, "mean") == 0;
+    return dcv_set_wrong(c, DCV_ECONFIG,
+                         key_of(&x->p, mean ? x->p.mean_written : x->p.std_written,
+                                mean ? "dataset.preprocess.mean" : "dataset.preprocess.std"),
+                         "%s", text);
+}
+
+/* Channels that pictures are delivered with: what the network takes, or what is written. */
+static dcv_status choose_channels(const dcv_config *c, set *x, const dcv_want *want)
+{
+    const int64_t takes = want ? want->dims.d[1] : -1;
+    const int written = !x->p.channels_written ? 0 : x->p.channels == DCV_GRAY ? 1 : 3;
+    dcv_dims_text shape;
+    if (want && want->dims.n != 4)
+        return dcv_set_wrong(c, DCV_ECONFIG, "dataset.source", "%s has pictures; the network takes %s", x->s.shown,
+                             dcv_dims_print(&want->dims, shape));
+    if (takes >= 0 && takes != 1 && takes != 3)
+        return dcv_set_wrong(c, DCV_ECONFIG, "dataset.source",
+                             "%s has pictures of 1 or 3 channels; the network takes %lld: feed it a float .h5",
+                             x->s.shown, (long long)takes);
+    if (takes >= 0 && written && written != takes)
+        return dcv_set_wrong(c, DCV_ECONFIG, "dataset.preprocess.channels",
+                             "%s gives %d channel%s; the network takes %lld",
+                             x->p.channels == DCV_GRAY  ? "gray"
+                             : x->p.channels == DCV_BGR ? "bgr"
+                                                        : "rgb",
+                             written, written == 1 ? "" : "s", (long long)takes);
+    x->d.c = takes > 0 ? (int)takes : written ? written : want ? 3 : 0;
+    if (x->d.c == 0)
+        return DCV_OK;
+    DCV_TRY(check_lists(c, x, x->d.c));
+    dcv_tables_make(&x->p, x->d.c, &x->tables);
+    return DCV_OK;
+}
+
+/* Rows and columns after preprocessing where every picture's are the same by the options alone. */
+static bool framed(const dcv_preprocess *p, int64_t *h, int64_t *w)
+{
+    const dcv_ints *by = p->crop.n ? &p->crop : p->resize.n == 2 ? &p->resize : NULL;
+    if (!by)
+        return false;
+    *h = by->v[0];
+    *w = by->v[by->n - 1];
+    return true;
+}
+
+static dcv_status header_of(const set *x, int64_t i, dcv_image *head)
+{
+    const char *name = x->d.entry[i].name;
+    enum { MOSTLY_ENOUGH = 1 << 16 };
+    if (x->s.content == DCV_CONTENT_PIXELS) {
+        *head = (dcv_image){.h = x->s.item.d[0], .w = x->s.item.d[1], .c = (int)x->s.item.d[2]};
+        return DCV_OK;
+    }
+    for (int64_t most = MOSTLY_ENOUGH;; most = -1) {
+        uint8_t *bytes;
+        size_t n;
+        DCV_TRY(x->s.kind->fetch(&x->s, x->offset + i, most, &bytes, &n));
+        const dcv_status st = dcv_image_header(bytes, n, name, head);
+        dcv_free(bytes);
+        if (st == DCV_OK || most < 0 || n < (size_t)most)
+            return st;
+    }
+}
+
+/* What the headers of pictures say. */
+typedef struct survey {
+    int64_t good, max_h, max_w, most_px;
+    int channels;
+    bool same;
+    int32_t *extent;
+} survey;
+
+static void survey_item(const set *x, int64_t i, survey *v)
+{
+    dcv_image head;
+    dcv_framing f;
+    if (header_of(x, i, &head) != DCV_OK)
+        return;
+    v->most_px = head.h * head.w > v->most_px ? head.h * head.w : v->most_px;
+    if (dcv_framing_of(&x->p, head.h, head.w, &f) != DCV_OK)
+        return;
+    v->same = v->same && (!v->good || (f.h == v->max_h && f.w == v->max_w));
+    v->max_h = f.h > v->max_h ? f.h : v->max_h;
+    v->max_w = f.w > v->max_w ? f.w : v->max_w;
+    v->channels = head.c > v->channels ? head.c : v->channels;
+    v->good++;
+    if (v->extent) {
+        v->extent[2 * i] = (int32_t)f.h;
+        v->extent[2 * i + 1] = (int32_t)f.w;
+    }
+}
+
+/* Headers of all pictures; those that cannot be read will fail as items. */
+static dcv_status survey_all(set *x, survey *v)
+{
+    if (!x->extent)
+        x->extent = dcv_alloc((size_t)x->d.n, 2 * sizeof *x->extent);
+    if (!x->extent)
+        return DCV_ENOMEM;
+    *v = (survey){.channels = 1, .same = true, .extent = x->extent};
+    for (int64_t i = 0; i < x->d.n; i++)
+        survey_item(x, i, v);
+    if (!v->good)
+        return dcv_fail_in(DCV_EDATA, "%s: not one of %lld pictures can be used; the last", x->s.shown,
+                           (long long)x->d.n);
+    return DCV_OK;
+}
+
+/* Only the FEW largest files, for an estimate of memory. */
+static void survey_largest(const set *x, survey *v)
+{
+    enum { FEW = 8 };
+    int64_t at[FEW], n = 0;
+    *v = (survey){.channels = 1, .same = true};
+    for (int64_t i = 0; i < x->d.n; i++) {
+        int64_t k = n < FEW ? n++ : FEW;
+        while (k > 0 && x->d.entry[i].bytes > x->d.entry[at[k - 1]].bytes) {
+            if (k < FEW)
+                at[k] = at[k - 1];
+            k--;
+        }
+        if (k < FEW)
+            at[k] = i;
+    }
+    for (int64_t k = 0; k < n; k++)
+        survey_item(x, at[k], v);
+}
+
+/* Bytes held while one picture is read: the file, the decoder's own (coefficients of a progressive JPEG), two
+ * pictures and the network input. */
+static int64_t picture_bytes(const set *x, int64_t most_px)
+{
+    int64_t file = 0;
+    for (int64_t i = 0; i < x->d.n; i++)
+        file = x->d.entry[i].bytes > file ? x->d.entry[i].bytes : file;
+    const int64_t c = x->d.c ? x->d.c : 3, out_px = x->d.max_h * x->d.max_w;
+    return file + (x->s.content == DCV_CONTENT_ENCODED ? 12 : 3) * most_px + out_px * c * 5;
+}
+
+/* Options that contradict the network's fixed rows and columns are wrong before any picture is read. */
+static dcv_status check_frame(const dcv_config *c, const set *x, int64_t h, int64_t w)
+{
+    if ((x->want_h < 0 || x->want_h == h) && (x->want_w < 0 || x->want_w == w))
+        return DCV_OK;
+    const bool crop = x->p.crop.n > 0;
+    return dcv_set_wrong(c, DCV_ECONFIG,
+                         key_of(&x->p, crop ? x->p.crop_written : x->p.resize_written,
+                                crop ? "dataset.preprocess.crop" : "dataset.preprocess.resize"),
+                         "%s gives %lld x %lld; the network takes %lld x %lld", crop ? "crop" : "resize", (long long)h,
+                         (long long)w, (long long)(x->want_h < 0 ? h : x->want_h),
+                         (long long)(x->want_w < 0 ? w : x->want_w));
+}
+
+dcv_status dcv_set_does_not_fit(const set *x, int64_t h, int64_t w)
+{
+    return dcv_fail(DCV_EDATA, "%lld x %lld px; the network takes %lld x %lld: dataset.preprocess has resize and crop",
+                    (long long)h, (long long)w, (long long)(x->want_h < 0 ? h : x->want_h),
+                    (long long)(x->want_w < 0 ? w : x->want_w));
+}
+
+static dcv_status choose_extents(const dcv_config *c, set *x)
+{
+    survey v = {.channels = 1};
+    int64_t h, w;
+    x->d.fixed = true;
+    if (framed(&x->p, &h, &w)) {
+        DCV_TRY(check_frame(c, x, h, w));
+    } else if (x->s.content == DCV_CONTENT_PIXELS) {
+        dcv_framing f;
+        dcv_status st = dcv_framing_of(&x->p, x->s.item.d[0], x->s.item.d[1], &f);
+        h = f.h;
+        w = f.w;
+        if (st == DCV_OK && ((x->want_h >= 0 && x->want_h != h) || (x->want_w >= 0 && x->want_w != w)))
+            st = dcv_set_does_not_fit(x, h, w);
+        if (st != DCV_OK)
+            return dcv_fail_in(st, "%s: its pictures", x->s.shown);
+    } else if (x->want_h >= 0 && x->want_w >= 0) {
+        h = x->want_h;
+        w = x->want_w;
+    } else {
+        DCV_TRY(survey_all(x, &v));
+        h = x->want_h >= 0 ? x->want_h : v.max_h;
+        w = x->want_w >= 0 ? x->want_w : v.max_w;
+        x->d.fixed = v.same;
+    }
+    x->d.max_h = h;
+    x->d.max_w = w;
+    if (!v.good)
+        survey_largest(x, &v);
+    if (x->d.c == 0) {
+        if (x->s.content == DCV_CONTENT_ENCODED && v.good < x->d.n)
+            DCV_TRY(survey_all(x, &v));
+        x->d.c = v.channels;
+        DCV_TRY(check_lists(c, x, x->d.c));
+        dcv_tables_make(&x->p, x->d.c, &x->tables);
+    }
+    if (x->d.fixed) { /* every item that can be read has these extents */
+        dcv_free(x->extent);
+        x->extent = NULL;
+    }
+    x->item_bytes = picture_bytes(x, v.most_px);
+    return DCV_OK;
+}
+
+/* --- float input as it stands ------------------------------------------------------------------ */
+
+/* Only keys that are written out count. */
+static void keep_written(dcv_preprocess *p)
+{
+    static const dcv_ints none = {.word = -1};
+    static const dcv_reals nothing = {.word = -1};
+    if (!p->scale_written)
+        p->scale = 1;
+    if (!p->mean_written)
+        p->mean = nothing;
+    if (!p->std_written)
+        p->std = nothing;
+    if (!p->crop_written)
+        p->crop = none;
+    if (!p->resize_written)
+        p->resize = none;
+}
+
+static dcv_status choose_floats(const dcv_config *c, set *x, const dcv_want *want)
+{
+    dcv_dims_text has, takes;
+    const dcv_dims *it = &x->s.item;
+    if (x->p.written && x->p.preset != DCV_PRESET_NONE)
+        dcv_log_warning("dataset.preprocess.preset is for pictures; %s is network input as it stands", x->s.shown);
+    keep_written(&x->p);
+    if (x->p.resize.n || x->p.channels_written)
+        return dcv_set_wrong(
+            c, DCV_ECONFIG, x->p.resize.n ? "dataset.preprocess.resize" : "dataset.preprocess.channels",
+            "%s is for pictures; %s is float input", x->p.resize.n ? "resize" : "channels", x->s.shown);
+    if (x->p.crop.n && it->n != 4)
+        return dcv_set_wrong(c, DCV_ECONFIG, "dataset.preprocess.crop", "items of %s have no rows and columns: %s",
+                             x->s.shown, dcv_dims_print(it, has));
+    DCV_TRY(check_lists(c, x, it->n > 1 ? it->d[1] : 1));
+    x->d.is_float = true;
+    x->d.fixed = true;
+    x->d.dims = *it;
+    if (x->p.crop.n) {
+        dcv_framing f;
+        const dcv_status st = dcv_framing_of(&x->p, it->d[2], it->d[3], &f);
+        if (st != DCV_OK)
+            return dcv_fail_in(st, "%s: its items", x->s.shown);
+        x->d.dims.d[2] = f.h;
+        x->d.dims.d[3] = f.w;
+    }
+    for (int k = 0; want && k < want->dims.n; k++)
+        if (want->dims.n != it->n || (k > 0 && want->dims.d[k] >= 0 && want->dims.d[k] != x->d.dims.d[k]))
+            return dcv_fail(DCV_EDATA, "%s: items of %s; the network takes %s", x->s.shown,
+                            dcv_dims_print(&x->d.dims, has), dcv_dims_print(&want->dims, takes));
+    x->d.c = it->n > 1 ? (int)it->d[1] : 1;
+    x->d.max_h = it->n == 4 ? x->d.dims.d[2] : 1;
+    x->d.max_w = it->n == 4 ? x->d.dims.d[3] : it->n == 3 ? it->d[2] : 1;
+    x->item_bytes = dcv_count(it) * 9;
+    return DCV_OK;
+}
+
+dcv_status dcv_set_shape(const dcv_config *c, set *x, const dcv_want *want)
+{
+    if (x->s.content == DCV_CONTENT_FLOATS)
+        return choose_floats(c, x, want);
+    DCV_TRY(choose_channels(c, x, want));
+    DCV_TRY(choose_extents(c, x));
+    x->d.dims = (dcv_dims){4, {1, x->d.c, x->d.max_h, x->d.max_w}};
+    return DCV_OK;
+}
