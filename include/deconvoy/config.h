@@ -125,9 +125,9 @@ extern const dcv_field dcv_config_fields[];
 /* Set fields of a preprocess struct from "KEY=VALUE" texts (pack --preprocess). */
 dcv_status dcv_preprocess_read(const char *const *sets, int n_sets, dcv_preprocess *out, dcv_arena *arena) DCV_MUST_USE;
 
-/* Reference text of a section's keys: key, type, default, range, unit, help; a line each.
- * section NULL: the common part.  describe: aligned text; new_: a commented YAML that
- * dcv_config_read() accepts once the required values are filled in. */
+/* Reference text: key, type, default, range, unit, help; a line each, aligned.  describe: all keys of a job, the common
+ * ones first; section NULL: the common part alone.  new_text: a commented YAML that dcv_config_read() accepts once the
+ * required values are filled in.  New memory; dcv_free(). */
 char *dcv_config_describe(const dcv_section *section) DCV_MUST_USE;
 char *dcv_config_new_text(const dcv_section *section) DCV_MUST_USE;
 

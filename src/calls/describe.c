@@ -35,13 +35,10 @@ static dcv_status run(int argc, char **argv, int *exit_code)
         DCV_TRY(dcv_jobconfig_kind("describe", name, &kind));
     if (kind)
         printf("%s: %s\n\n", kind->section.job, kind->section.help);
-    DCV_TRY(print(NULL));
-    if (!kind) {
+    DCV_TRY(print(kind ? &kind->section : NULL));
+    if (!kind)
         list_jobs();
-        return DCV_OK;
-    }
-    printf("\n");
-    return print(&kind->section);
+    return DCV_OK;
 }
 
 const dcv_call dcv_call_describe = {

@@ -208,45 +208,68 @@ static const char *default_of(const dcv_field *f)
     return f->type == DCV_FIELD_SECTION && !f->given ? "" : "none";
 }
 
-static void describe(dcv_text *t, const dcv_field *table, const char *path)
+enum { KEY, TYPE, DEFAULT, RANGE, UNIT, MEANING, N_COLUMNS };
+
+typedef struct row {
+    char cell[N_COLUMNS][512];
+} row;
+
+static void fill_row(const dcv_field *f, const char *path, row *r)
+{
+    char range[512];
+    snprintf(r->cell[KEY], sizeof r->cell[KEY], "%s%s%s", path, *path ? "." : "", f->key);
+    type_of(f, r->cell[TYPE], sizeof r->cell[TYPE]);
+    range_of(f, range, sizeof range);
+    snprintf(r->cell[DEFAULT], sizeof r->cell[DEFAULT], "%s", default_of(f));
+    snprintf(r->cell[RANGE], sizeof r->cell[RANGE], "%s", *range ? range : "-");
+    snprintf(r->cell[UNIT], sizeof r->cell[UNIT], "%s", f->unit ? f->unit : "-");
+    snprintf(r->cell[MEANING], sizeof r->cell[MEANING], "%s", f->help ? f->help : "");
+}
+
+typedef struct columns {
+    int width[N_COLUMNS];
+    dcv_text *to; /* NULL: only measure */
+} columns;
+
+static void take_row(columns *c, const row *r)
+{
+    const size_t start = c->to ? c->to->n : 0;
+    for (int i = 0, at = 0; i < N_COLUMNS; i++) {
+        const int n = (int)strlen(r->cell[i]);
+        at += c->width[i] + 2;
+        if (!c->to)
+            c->width[i] = n > c->width[i] ? n : c->width[i];
+        else {
+            dcv_text_add(c->to, "%s", r->cell[i]);
+            if (i + 1 < N_COLUMNS)
+                dcv_text_pad(c->to, start, at);
+        }
+    }
+    if (c->to)
+        dcv_text_add(c->to, "\n");
+}
+
+static void take_table(columns *c, const dcv_field *table, const char *path)
 {
     for (const dcv_field *f = table; f->type != DCV_FIELD_END; f++) {
-        char key[256], cell[512];
-        const size_t start = t->n;
-        snprintf(key, sizeof key, "%s%s%s", path, *path ? "." : "", f->key);
-        dcv_text_add(t, "%s  ", key);
-        dcv_text_pad(t, start, 34);
-        type_of(f, cell, sizeof cell);
-        dcv_text_add(t, "%s  ", cell);
-        dcv_text_pad(t, start, 76);
-        dcv_text_add(t, "%s  ", default_of(f));
-        dcv_text_pad(t, start, 96);
-        range_of(f, cell, sizeof cell);
-        dcv_text_add(t, "%s  ", *cell ? cell : "-");
-        dcv_text_pad(t, start, 116);
-        dcv_text_add(t, "%s  ", f->unit ? f->unit : "-");
-        dcv_text_pad(t, start, 124);
-        dcv_text_add(t, "%s\n", f->help ? f->help : "");
+        row r;
+        fill_row(f, path, &r);
+        take_row(c, &r);
         if (f->type == DCV_FIELD_SECTION)
-            describe(t, f->fields, key);
+            take_table(c, f->fields, r.cell[KEY]);
     }
 }
 
 char *dcv_fields_describe(const dcv_field *table, const char *path)
 {
+    static const row head = {{"key", "type", "default", "range", "unit", "meaning"}};
     dcv_text t = {0};
-    dcv_text_add(&t, "key");
-    dcv_text_pad(&t, 0, 34);
-    dcv_text_add(&t, "type");
-    dcv_text_pad(&t, 0, 76);
-    dcv_text_add(&t, "default");
-    dcv_text_pad(&t, 0, 96);
-    dcv_text_add(&t, "range");
-    dcv_text_pad(&t, 0, 116);
-    dcv_text_add(&t, "unit");
-    dcv_text_pad(&t, 0, 124);
-    dcv_text_add(&t, "meaning\n");
-    describe(&t, table, path);
+    columns c = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        take_row(&c, &head);
+        take_table(&c, table, path);
+        c.to = &t;
+    }
     return dcv_text_take(&t);
 }
 

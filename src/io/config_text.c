@@ -83,18 +83,39 @@ dcv_status dcv_config_make_text(dcv_config *c)
     return c->text ? DCV_OK : DCV_ENOMEM;
 }
 
+/* A copy of a section's table in which one key is required. */
+static const dcv_field *requiring(const dcv_field *table, const char *key, dcv_field copy[MAX_FIELDS])
+{
+    (void)without(table, "", NULL, copy);
+    for (dcv_field *f = copy; f->type != DCV_FIELD_END; f++)
+        f->required = f->required || (key && !strcmp(f->key, key));
+    return copy;
+}
+
 char *dcv_config_describe(const dcv_section *section)
 {
-    return section ? dcv_fields_describe(section->fields, section->job) : dcv_fields_describe(dcv_config_fields, "");
+    dcv_field all[MAX_FIELDS], model[MAX_FIELDS], dataset[MAX_FIELDS];
+    if (!section)
+        return dcv_fields_describe(dcv_config_fields, "");
+    (void)without(dcv_config_fields, "", NULL, all);
+    dcv_field *f = all;
+    for (; f->type != DCV_FIELD_END; f++)
+        if (f->fields == dcv_model_fields)
+            f->fields = requiring(f->fields, section->needs_model ? "file" : NULL, model);
+        else if (f->fields == dcv_dataset_fields)
+            f->fields = requiring(f->fields, section->needs_dataset ? "source" : NULL, dataset);
+    DCV_CHECK(f + 1 < all + MAX_FIELDS);
+    f[0] =
+        (dcv_field){.key = section->job, .type = DCV_FIELD_SECTION, .fields = section->fields, .help = section->help};
+    f[1] = (dcv_field)DCV_FIELDS_END;
+    return dcv_fields_describe(all, "");
 }
 
 /* The common table as a job needs it: its required keys required, sections that it does not need commented. */
 static void put_new_section(dcv_text *t, const dcv_field *f, const char *required, bool needed)
 {
     dcv_field copy[MAX_FIELDS];
-    without(f->fields, "", NULL, copy);
-    for (dcv_field *g = copy; g->type != DCV_FIELD_END; g++)
-        g->required = needed && required && !strcmp(g->key, required);
+    (void)requiring(f->fields, needed ? required : NULL, copy);
     dcv_text_add(t, "\n%s%s:  # %s\n", needed ? "" : "# ", f->key, f->help);
     add(t, dcv_fields_new_text(copy, 1, true));
 }
