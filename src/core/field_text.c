@@ -205,7 +205,7 @@ static const char *default_of(const dcv_field *f)
         return "required";
     if (f->dflt)
         return *f->dflt ? f->dflt : "\"\"";
-    return f->type == DCV_FIELD_SECTION && !f->given ? "" : "none";
+    return f->type == DCV_FIELD_SECTION && !f->given ? "-" : "none";
 }
 
 enum { KEY, TYPE, DEFAULT, RANGE, UNIT, MEANING, N_COLUMNS };

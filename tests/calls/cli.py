@@ -7,7 +7,7 @@ import sys
 import tempfile
 import zlib
 
-PROGRAM, MPIEXEC, SOURCE = sys.argv[1:4]
+PROGRAM, MPIEXEC, SOURCE = os.path.abspath(sys.argv[1]), sys.argv[2], os.path.abspath(sys.argv[3])
 failures = []
 
 
