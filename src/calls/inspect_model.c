@@ -12,7 +12,12 @@
 #include "deconvoy/memory.h"
 #include "deconvoy/op.h"
 
-enum { UNKNOWN = -1, MOST_AXES = 3, MOST_FIELDS = 4000 }; /* nodes: fields of each take time with all before it */
+enum {
+    UNKNOWN = -1,
+    MOST_AXES = 3,
+    MOST_FIELDS = 4000,   /* nodes: the field of each takes time with all before it */
+    MOST_EXTENT = 1 << 16 /* px: and memory with each cell of all of them */
+};
 
 /* Rows and columns that stand in for open ones, in pairs; the first pair that the network takes. */
 static const int64_t stand_in[][2] = {{256, 320}, {224, 288}, {64, 96}, {512, 640}, {28, 32}};
@@ -185,7 +190,7 @@ static int64_t cells_along(const dcv_dims *d, int axis)
 static dcv_status axis_field(const dcv_graph *g, int v, int axis, field *out)
 {
     const int64_t n = cells_along(&g->value[v].dims, axis), extent = cells_along(&g->value[g->in[0]].dims, axis);
-    if (n < 1)
+    if (n < 1 || n > MOST_EXTENT || extent > MOST_EXTENT)
         return DCV_OK;
     dcv_span *spans = dcv_alloc((size_t)n, sizeof *spans);
     if (!spans)
@@ -209,12 +214,12 @@ static dcv_status find_fields(const listing *l, int v, int w, row *r)
     if (!l->g->value[v].batched || r->n_axes > MOST_AXES || l->n > MOST_FIELDS)
         r->n_axes = 0;
     for (int axis = 0; axis < r->n_axes; axis++) {
-        field second;
+        field second = {0};
         DCV_TRY(axis_field(l->g, v, axis, &r->field[axis]));
         if (!l->other)
             continue;
         DCV_TRY(axis_field(l->other, w, axis, &second));
-        r->field[axis].known = fields_equal(&r->field[axis], &second);
+        r->field[axis].known = r->field[axis].known && fields_equal(&r->field[axis], &second);
     }
     return DCV_OK;
 }

@@ -162,7 +162,7 @@ static dcv_status join_inputs(builder *b, dcv_node *nd)
         if (*name && nd->in[k] < 0)
             return dcv_fail(DCV_EDATA, "node \"%s\" (%s): input \"%s\" is not made by any node before it", nd->name,
                             nd->op->name, name);
-        if (nd->in[k] < 0 && k < nd->op->min_in)
+        if (nd->in[k] < 0 && (k < nd->op->min_in || nd->op->max_in < 0))
             return dcv_fail(DCV_EDATA, "node \"%s\" (%s): input %d is left out", nd->name, nd->op->name, k);
     }
     return DCV_OK;
@@ -226,8 +226,8 @@ static dcv_status add_node(builder *b, const dcv_model_node *from)
     nd->op = *from->domain ? NULL : dcv_op_find(from->op);
     if (!nd->op)
         return unsupported(b->m, from, name);
+    DCV_TRY(join_inputs(b, nd)); /* first: empty names at the end are no inputs */
     DCV_TRY(count_ends(nd));
-    DCV_TRY(join_inputs(b, nd));
     DCV_TRY(dcv_attr_read(nd->op, from, name, b->arena, &nd->attr));
     DCV_TRY(make_outputs(b, nd));
     DCV_TRY(infer(b, nd));

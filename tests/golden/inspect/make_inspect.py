@@ -2,7 +2,8 @@
 """A small network, and what ONNX Runtime shows of it: shapes, and receptive fields by poking.
 
 All weights are positive and the input is 1 everywhere, so a row of the input that is raised by 1e6 raises every cell
-that sees it, through ReLU and MaxPool too.  Writes fixed.onnx, open.onnx (rows and columns symbolic), expected.json.
+that sees it, through ReLU and MaxPool too.  Writes fixed.onnx, open.onnx (rows and columns symbolic), expected.json, and three
+files that must be refused.
 """
 import json
 import os
@@ -88,7 +89,17 @@ def macs(n, y):
     return 20 if n.op_type == "Gemm" else 0
 
 
+def left_out(op, *inputs):
+    """A network whose node lacks an input that it needs, or has an operator that nobody has."""
+    g = h.make_graph([h.make_node(op, inputs, ["y"], name="n")], "g", [h.make_tensor_value_info("x", 1, [1, 3, 8, 8])],
+                     [h.make_tensor_value_info("y", 1, [1, 3, 8, 8])])
+    return h.make_model(g, opset_imports=[h.make_opsetid("", 13)], ir_version=8)
+
+
 def main():
+    onnx.save(left_out("Add", "x", ""), os.path.join(HERE, "left_out_end.onnx"))
+    onnx.save(left_out("Sum", "x", "", "x"), os.path.join(HERE, "left_out_middle.onnx"))
+    onnx.save(left_out("Frobnicate", "x"), os.path.join(HERE, "unknown.onnx"))
     outs = [n.output[0] for n in NODES if n.output[0] != "prob"]  # softmax is saturated: nothing can be seen there
     m = model(H, W, outs)
     values = run(m, np.ones((1, 2, H, W), np.float32))
