@@ -102,7 +102,7 @@ dcv_status dcv_h5_read_text(dcv_h5 *f, const char *path, int64_t first, int64_t 
                             size_t text_bytes) DCV_MUST_USE;
 
 /* Attribute as text (numbers printed, several with a blank between); new memory (dcv_free), NULL if
- * it is not there, no text or number, or longer than 64 MiB or 1,000 values. */
+ * it is not there, neither number nor text of fixed length, or longer than 64 MiB or 1,000 values. */
 char *dcv_h5_attribute(dcv_h5 *f, const char *path, const char *name) DCV_MUST_USE;
 
 /* Where the bytes of a contiguous data set lie, whatever its type; offset -1 and bytes 0 where it holds none. DCV_EDATA

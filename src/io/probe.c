@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include "deconvoy/store.h"
 
-enum { CPU_S = 10, WALL_S = 60 };
+enum { CPU_S = 5, WALL_S = 60 };
 #define MORE_MEMORY ((rlim_t)4 << 30) /* beyond what this process has mapped */
 
 typedef struct verdict {

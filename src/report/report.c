@@ -87,17 +87,24 @@ static char *default_folder(const char *result)
     return dcv_format("%.*s_report", (int)(plain ? n - 3 : n), result);
 }
 
+/* Touch what reporters touch of the structure: each data set and the attributes of its group. */
 static dcv_status see_all(void *ctx, const char *path, const dcv_h5_info *info)
 {
-    (void)ctx, (void)path, (void)info;
+    (void)info;
+    char *group = dcv_format("%.*s", (int)(strrchr(path, '/') - path), path);
+    if (!group)
+        return DCV_ENOMEM;
+    dcv_free(dcv_h5_attribute(ctx, group[0] ? group : "/", "layer"));
+    dcv_free(group);
     return DCV_OK;
 }
 
 static dcv_status try_open(const char *file, void *ctx)
 {
+    (void)ctx;
     dcv_h5 *h5;
     DCV_TRY(dcv_h5_open(file, &h5));
-    const dcv_status st = dcv_h5_visit(h5, see_all, ctx);
+    const dcv_status st = dcv_h5_visit(h5, see_all, h5);
     dcv_h5_close(h5);
     return st;
 }
