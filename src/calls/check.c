@@ -20,7 +20,7 @@ static dcv_status run(int argc, char **argv, int *exit_code)
     if (!st)
         st = dcv_jobconfig_read(file, &sets, &c, &kind);
     if (!st)
-        st = dcv_jobconfig_probe(c);
+        st = dcv_dataset_probe(c);
     if (!st)
         st = dcv_check(kind, c, (int)ranks, stdout);
     dcv_config_free(c);

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 enum { MAX_KINDS = 64 };
 
@@ -51,33 +50,4 @@ dcv_status dcv_jobconfig_read(const char *file, const dcv_arg_texts *sets, dcv_c
     DCV_TRY(dcv_config_read(file, sets->v, sets->n, sections, n, out));
     *kind = kind_of((*out)->section->job);
     return DCV_OK;
-}
-
-static bool may_kill_its_reader(const char *file)
-{
-    static const char *const ends[] = {".h5", ".hdf5", ".tif", ".tiff"};
-    const size_t n = strlen(file);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (n >= strlen(ends[i]) && !strcasecmp(file + n - strlen(ends[i]), ends[i]))
-            return true;
-    return false;
-}
-
-static dcv_status open_and_close(const char *file, void *ctx)
-{
-    const dcv_dataset_options *o = ctx;
-    dcv_dataset *d;
-    (void)file;
-    const dcv_status st = dcv_dataset_open_plain(file, NULL, o->path, &o->preprocess, &d);
-    if (!st)
-        dcv_dataset_free(d);
-    return st;
-}
-
-dcv_status dcv_jobconfig_probe(const dcv_config *c)
-{
-    const char *source = dcv_config_path(c, c->dataset.source);
-    if (!source || !may_kill_its_reader(source))
-        return DCV_OK;
-    return dcv_probe(source, open_and_close, (void *)&c->dataset);
 }

@@ -9,9 +9,6 @@
 dcv_status dcv_jobconfig_read(const char *file, const dcv_arg_texts *sets, dcv_config **out,
                               const dcv_job_kind **kind) DCV_MUST_USE;
 
-/* Try to open the data set in a child first, where a hostile file could kill its reader.  Before MPI_Init only. */
-dcv_status dcv_jobconfig_probe(const dcv_config *c) DCV_MUST_USE;
-
 /* The kind of a name; DCV_EUSAGE with the nearest if there is none. */
 dcv_status dcv_jobconfig_kind(const char *call, const char *name, const dcv_job_kind **kind) DCV_MUST_USE;
 

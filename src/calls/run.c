@@ -29,7 +29,7 @@ static dcv_status before(int argc, char **argv)
 {
     DCV_TRY(read_config(argc, argv));
     dcv_env_want_cpu(config->runtime.cpu);
-    return dcv_env_rank() > 0 || dcv_env_again() ? DCV_OK : dcv_jobconfig_probe(config);
+    return dcv_env_rank() > 0 || dcv_env_again() ? DCV_OK : dcv_dataset_probe(config);
 }
 
 static dcv_status run(int argc, char **argv, int *exit_code)
