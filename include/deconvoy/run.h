@@ -13,6 +13,9 @@ typedef struct dcv_run_options {
     double deadline_s; /* < 0: none */
 } dcv_run_options;
 
+/* Before MPI_Init of a run: from here on USR1, TERM and INT ask for an end instead of ending the process. */
+void dcv_run_prepare(void);
+
 /* Run kind with configuration c from plan to sealed file.  The status is the same on every rank; the message is kept
  * on one rank, for which *speaks is set. */
 dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_options *o, bool *speaks) DCV_MUST_USE;

@@ -11,8 +11,9 @@
 #include "runtime/file.h"
 #include "deconvoy/memory.h"
 
-#define MAGIC   UINT64_C(0x6b636f6c62766364)
-#define N_SLOTS 4
+#define MAGIC    UINT64_C(0x6b636f6c62766364)
+#define N_SLOTS  5
+#define COMPLETE 4
 
 typedef struct head {
     uint64_t magic;
@@ -28,7 +29,12 @@ static char *name(const block_place *at, int slot)
     return dcv_format("%s.block.%d.%lld.%c", at->out->final, at->phase, (long long)at->block, 'a' + slot);
 }
 
-dcv_status block_write(const block_place *at, int copy, uint32_t generation, int64_t units, const void *state, int *fd)
+int block_slot(int copy, uint32_t generation, bool complete)
+{
+    return complete ? COMPLETE : 2 * copy + (int)(generation & 1);
+}
+
+dcv_status block_write(const block_place *at, int slot, uint32_t generation, int64_t units, const void *state, int *fd)
 {
     head h = {.magic = MAGIC, .block = at->block, .units = units, .state_bytes = (int64_t)at->state_bytes};
     memcpy(h.plan, at->plan->hex, sizeof h.plan);
@@ -36,7 +42,7 @@ dcv_status block_write(const block_place *at, int copy, uint32_t generation, int
     h.generation = generation;
     h.state_crc = dcv_crc32c(0, state, at->state_bytes);
     h.head_crc = dcv_crc32c(0, &h, offsetof(head, head_crc));
-    char *file = name(at, 2 * copy + (int)(generation & 1));
+    char *file = name(at, slot);
     if (!file)
         return DCV_ENOMEM;
     *fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);

@@ -1,8 +1,8 @@
 /* blocks.h -- states of blocks on disk, beside the output: OUT.h5.block.PHASE.BLOCK.{a,b}.
  *
  * A state after j units is a pure function of (block, j).  It is written to a and b in turn, so that one
- * valid file is there at any instant; the one with more units counts.  Copies of a grant write to c and d, so that a
- * slow double never spoils what is further.  A file carries plan, place, j, a generation and CRCs.
+ * valid file is there at any instant.  Copies of a grant write to c and d, so that a slow double never spoils what is
+ * further; complete states go to e.  A file carries plan, place, j, a generation and CRCs.
  */
 #ifndef DCV_RUNTIME_BLOCKS_H
 #define DCV_RUNTIME_BLOCKS_H
@@ -20,8 +20,11 @@ typedef struct block_place {
     size_t state_bytes;
 } block_place;
 
-/* Write state after units units as generation; copy 0 or 1.  *fd: the file, to be synced and closed. DCV_EIO. */
-dcv_status block_write(const block_place *at, int copy, uint32_t generation, int64_t units, const void *state,
+/* Which file: partial states alternate by generation, a complete one has a place of its own and spoils neither. */
+int block_slot(int copy, uint32_t generation, bool complete);
+
+/* Write state after units units as generation.  *fd: the file, to be synced and closed.  DCV_EIO. */
+dcv_status block_write(const block_place *at, int slot, uint32_t generation, int64_t units, const void *state,
                        int *fd) DCV_MUST_USE;
 
 /* Read the valid state with the most units, or with exactly `exactly` units if that is >= 0.  *units is -1, *generation

@@ -1,13 +1,33 @@
 /* master.c -- see master.h. */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/blocks.h"
 #include "runtime/file.h"
 #include "runtime/master.h"
 #include "runtime/progress.h"
 #include "runtime/protocol.h"
+#include "runtime/syncer.h"
+#include "deconvoy/journal.h"
 #include "deconvoy/log.h"
 #include "deconvoy/memory.h"
+
+#define COMMIT_S          0.2 /* between two syncs of the journal */
+#define FOLD_S            4.0 /* the running state is written at least this often while blocks come in */
+#define DEADLINE_MARGIN_S 1.0 /* for syncing and reporting */
+
+typedef struct commit { /* units whose records are on their way to the disk */
+    int grant;
+    int64_t *peer_out; /* of the worker that holds the grant */
+    dcv_range units;
+} commit;
+
+typedef struct commits {
+    commit *at;
+    int n, cap;
+    int64_t n_units;
+} commits;
 
 typedef struct peer {
     int32_t pending; /* grants asked for and not given */
@@ -30,6 +50,15 @@ struct master {
     void *state, *block; /* running fold, and room for one block's state */
     size_t state_bytes;
     int64_t folded; /* blocks */
+    int64_t kept;   /* of them in the running state on disk */
+    uint32_t kept_generation;
+    double kept_s;
+    resume resume;
+    dcv_journal *journal;
+    syncer *syncer;
+    commits open, syncing;
+    bool is_syncing;
+    double synced_s;
     progress progress;
     int64_t phase_items;
     master_sums sums;
@@ -49,6 +78,12 @@ dcv_status master_new(const master_options *o, master **out)
     dcv_status st = m->peer ? DCV_OK : DCV_ENOMEM;
     if (st == DCV_OK && o->out->n_failures > 0)
         st = failures_new(o->out->n_items, o->out->n_failures, &m->failures);
+    if (st == DCV_OK)
+        st = resume_load(o->out, o->plan, m->failures, &m->resume);
+    if (st == DCV_OK)
+        st = dcv_journal_new(o->out->final, o->plan, o->out->disk, &m->journal);
+    if (st == DCV_OK)
+        st = syncer_new(&m->syncer);
     if (st != DCV_OK)
         master_free(m);
     else
@@ -60,6 +95,11 @@ void master_free(master *m)
 {
     if (!m)
         return;
+    syncer_free(m->syncer);
+    dcv_journal_free(m->journal);
+    resume_clear(&m->resume);
+    dcv_free(m->open.at);
+    dcv_free(m->syncing.at);
     dcv_worklist_free(m->list);
     failures_free(m->failures);
     dcv_free(m->peer);
@@ -91,7 +131,7 @@ bool master_is_through(const master *m)
         if (q->bye_hellos < 0 || q->n_hellos < q->bye_hellos || q->n_dones < q->bye_dones)
             return false;
     }
-    return m->stops_sent;
+    return m->stops_sent && !m->is_syncing && (!m->open.n || m->status != DCV_OK);
 }
 
 static void fail(master *m)
@@ -133,12 +173,104 @@ dcv_status master_status(const master *m)
     return DCV_OK;
 }
 
+/* --- What earlier starts have done -------------------------------------------------- */
+
+static block_place place_of(const master *m, int64_t block)
+{
+    return (block_place){m->o.out, m->o.plan, m->p, block, m->state_bytes};
+}
+
+static void count_items(master *m, dcv_range r)
+{
+    for (int64_t u = r.first; u < r.first + r.count; u++)
+        m->phase_items += m->kind->unit_items(m->o.job, m->p, u);
+}
+
+static void skip(master *m, dcv_range r)
+{
+    const int64_t fresh = dcv_worklist_skip(m->list, r);
+    m->sums.units += fresh;
+    m->sums.resumed_units += fresh;
+    count_items(m, r);
+}
+
+/* Units of a block that the journal has, from its start on without a gap. */
+static int64_t prefix(const uint8_t *done, dcv_range block)
+{
+    int64_t n = 0;
+    while (n < block.count && done[block.first + n])
+        n++;
+    return n;
+}
+
+/* Where a phase gathers, a unit is done only if its block's state is there as well: folded, or in a file after
+ * exactly so many units as the journal has. */
+static dcv_status skip_blocks(master *m, const uint8_t *done)
+{
+    const int64_t per_block = dcv_block_units(m->phase.n_units);
+    block_place at = place_of(m, BLOCK_RUNNING);
+    DCV_TRY(block_read(&at, -1, m->state, &m->folded, &m->kept_generation));
+    if (m->folded < 0) {
+        m->folded = 0;
+        m->kind->state_clear(m->o.job, m->p, m->state);
+    }
+    m->kept = m->folded;
+    for (at.block = 0; at.block * per_block < m->phase.n_units; at.block++) {
+        dcv_range r = {at.block * per_block, per_block};
+        if (r.first + r.count > m->phase.n_units)
+            r.count = m->phase.n_units - r.first;
+        if (at.block >= m->folded) {
+            r.count = prefix(done, r);
+            int64_t units = 0;
+            uint32_t generation;
+            if (r.count)
+                DCV_TRY(block_read(&at, r.count, NULL, &units, &generation));
+            if (units != r.count)
+                r.count = 0;
+        }
+        if (r.count)
+            skip(m, r);
+    }
+    return DCV_OK;
+}
+
+static dcv_status skip_done(master *m)
+{
+    const unit_ranges *u = &m->resume.done[m->p];
+    if (!u->n && !m->state_bytes)
+        return DCV_OK;
+    uint8_t *done = dcv_alloc((size_t)m->phase.n_units, 1);
+    if (!done)
+        return DCV_ENOMEM;
+    for (int64_t i = 0; i < u->n; i++)
+        for (int64_t k = u->at[i].first; k < u->at[i].first + u->at[i].count && k < m->phase.n_units; k++)
+            done[k] = 1;
+    dcv_status st = DCV_OK;
+    if (m->state_bytes)
+        st = skip_blocks(m, done);
+    else
+        for (int64_t k = 0; k < m->phase.n_units; k++)
+            if (done[k])
+                skip(m, (dcv_range){k, 1});
+    dcv_free(done);
+    return st;
+}
+
+static dcv_status journal_phase(master *m)
+{
+    const dcv_record r = {
+        .kind = DCV_RECORD_PHASE, .phase = (uint16_t)m->p, .a = m->phase.n_units, .b = m->phase.n_items};
+    return dcv_journal_add(m->journal, &r);
+}
+
 dcv_status master_phase(master *m, int p, const dcv_phase *phase)
 {
+    DCV_CHECK(p < MAX_PHASES && !m->is_syncing && !m->open.n);
     m->p = p;
     m->phase = *phase;
     m->stopping = m->stops_sent = false;
-    m->n_pending = m->folded = m->phase_items = 0;
+    m->n_pending = m->folded = m->kept = m->phase_items = 0;
+    m->kept_generation = 0;
     for (int r = 0; r < m->o.ranks; r++)
         m->peer[r] = (peer){.bye_hellos = -1};
     dcv_worklist_free(m->list);
@@ -156,8 +288,9 @@ dcv_status master_phase(master *m, int p, const dcv_phase *phase)
             return DCV_ENOMEM;
         m->kind->state_clear(m->o.job, p, m->state);
     }
-    progress_begin(&m->progress, (dcv_progress)m->o.progress, 0);
-    return DCV_OK;
+    DCV_TRY(skip_done(m));
+    progress_begin(&m->progress, (dcv_progress)m->o.progress, m->phase_items);
+    return journal_phase(m);
 }
 
 /* --- What workers say -------------------------------------------------------------- */
@@ -174,34 +307,56 @@ static void heard_hello(master *m, const wire_message *msg)
         dcv_worklist_timed(m->list, h.units, h.seconds);
 }
 
-/* These units are finished for good. */
-static void count_units(master *m, int grant, dcv_range r)
+static void note(master *m, int from, int kind, int64_t a, int64_t b, uint32_t crc, const char *text)
 {
-    int64_t fresh = 0;
-    /* Items and work are counted once, also where a unit was computed twice. */
-    for (int64_t u = r.first; u < r.first + r.count; u++)
-        if (!dcv_worklist_is_done(m->list, u)) {
-            m->phase_items += m->kind->unit_items(m->o.job, m->p, u);
-            m->sums.gflop += m->kind->unit_gflop(m->o.job, m->p, u);
+    dcv_record r = {.kind = (uint16_t)kind, .phase = (uint16_t)m->p, .worker = from, .data_crc = crc, .a = a, .b = b};
+    if (text)
+        memcpy(r.text, text, DCV_RECORD_TEXT);
+    must(m, dcv_journal_add(m->journal, &r));
+}
+
+static void heard_failed(master *m, int from, int64_t item, const char *text)
+{
+    failure f = {.item = item};
+    memcpy(f.message, text, FAILURE_TEXT);
+    if (m->failures)
+        must(m, failures_add(m->failures, m->p, &f));
+    char padded[FAILURE_TEXT + DCV_RECORD_TEXT] = "";
+    memcpy(padded, f.message, FAILURE_TEXT);
+    for (int64_t k = 0; k * DCV_RECORD_TEXT < FAILURE_TEXT && (!k || padded[k * DCV_RECORD_TEXT]); k++)
+        note(m, from, DCV_RECORD_FAILED, item, k, 0, padded + k * DCV_RECORD_TEXT);
+}
+
+/* The record goes first; the units count once it is on disk. */
+static void heard_units(master *m, int from, int grant, dcv_range units)
+{
+    note(m, from, DCV_RECORD_UNITS, units.first, units.count, 0, NULL);
+    commits *c = &m->open;
+    if (c->n == c->cap) {
+        const int cap = c->cap ? 2 * c->cap : 64;
+        commit *grown = dcv_realloc(c->at, (size_t)c->cap, (size_t)cap, sizeof *grown);
+        if (!grown) {
+            must(m, DCV_ENOMEM);
+            return;
         }
-    must(m, dcv_worklist_finish(m->list, grant, r, &fresh));
-    m->sums.units += fresh;
+        c->at = grown;
+        c->cap = cap;
+    }
+    c->at[c->n++] = (commit){grant, &m->peer[from].out, units};
+    c->n_units += units.count;
 }
 
 static void heard_entry(master *m, int from, const done_entry *e, const char *text)
 {
-    failure f = {.item = e->a};
     switch ((done_kind)e->kind) {
     case DONE_WROTE:
+        note(m, from, DCV_RECORD_WROTE, e->a, e->b, e->crc, NULL);
         break;
     case DONE_FAILED:
-        memcpy(f.message, text, FAILURE_TEXT);
-        if (m->failures)
-            must(m, failures_add(m->failures, m->p, &f));
+        heard_failed(m, from, e->a, text);
         break;
     case DONE_UNITS:
-        count_units(m, e->number, (dcv_range){e->a, e->b});
-        m->peer[from].out -= e->b;
+        heard_units(m, from, e->number, (dcv_range){e->a, e->b});
         break;
     case DONE_FAULT:
         m->stopping = true;
@@ -248,6 +403,13 @@ void master_hear(master *m, const wire_message *msg)
 
 /* --- What the master does ---------------------------------------------------------- */
 
+/* --deadline: is there no time left for another unit and for writing it down? */
+static bool too_late(const master *m)
+{
+    const double left = m->o.run->deadline_s - (now_s() - m->o.began_s);
+    return m->o.run->deadline_s >= 0 && left < 1.1 * dcv_worklist_unit_s(m->list) + DEADLINE_MARGIN_S;
+}
+
 static bool give(master *m, int rank)
 {
     dcv_grant g = {0};
@@ -284,15 +446,75 @@ static bool serve(master *m)
     return any;
 }
 
+/* These units are finished for good.  Items and work are counted once, also where a unit was computed twice. */
+static void count_units(master *m, const commit *c)
+{
+    int64_t fresh = 0;
+    for (int64_t u = c->units.first; u < c->units.first + c->units.count; u++)
+        if (!dcv_worklist_is_done(m->list, u)) {
+            count_items(m, (dcv_range){u, 1});
+            m->sums.gflop += m->kind->unit_gflop(m->o.job, m->p, u);
+        }
+    must(m, dcv_worklist_finish(m->list, c->grant, c->units, &fresh));
+    m->sums.units += fresh;
+    *c->peer_out -= c->units.count;
+}
+
+static void count_all(master *m, commits *c)
+{
+    for (int i = 0; i < c->n; i++)
+        count_units(m, &c->at[i]);
+    c->n = 0;
+    c->n_units = 0;
+}
+
+static bool commit_end(master *m)
+{
+    if (!m->is_syncing || syncer_busy(m->syncer))
+        return false;
+    m->is_syncing = false;
+    const int err = syncer_errno(m->syncer);
+    if (err) {
+        must(m, dcv_fail(DCV_EIO, "%s: journal: %s", m->o.out->final, strerror(err)));
+        m->syncing.n = 0; /* not done, and never will be in this run */
+    }
+    count_all(m, &m->syncing);
+    return true;
+}
+
+/* Write the records that have come, and sync them together. */
+static bool commit_some(master *m)
+{
+    bool any = commit_end(m);
+    const bool last = m->open.n_units == dcv_worklist_left(m->list) || m->stopping;
+    if (m->is_syncing || !m->open.n || m->status != DCV_OK || (!last && now_s() - m->synced_s < COMMIT_S))
+        return any;
+    must(m, dcv_journal_write(m->journal));
+    if (m->status != DCV_OK)
+        return true;
+    const commits spare = m->syncing;
+    m->syncing = m->open;
+    m->open = spare;
+    m->synced_s = now_s();
+    if (m->o.out->disk) {
+        const int fd = dcv_journal_descriptor(m->journal);
+        syncer_start(m->syncer, &fd, 1, NULL);
+        m->is_syncing = true;
+    } else {
+        count_all(m, &m->syncing);
+    }
+    return true;
+}
+
 /* Fold the next block if it is finished. */
 static bool fold(master *m)
 {
     const int64_t per_block = dcv_block_units(m->phase.n_units), first = m->folded * per_block;
-    if (!m->state_bytes || first >= m->phase.n_units || !dcv_worklist_block_is_done(m->list, m->folded) ||
-        m->status != DCV_OK)
+    if (!m->state_bytes || first >= m->phase.n_units || m->status != DCV_OK ||
+        !dcv_worklist_block_is_done(m->list, m->folded))
         return false;
     const int64_t want = m->phase.n_units - first < per_block ? m->phase.n_units - first : per_block;
-    const block_place at = {m->o.out, m->o.plan, m->p, m->folded, m->state_bytes};
+    const block_place at = place_of(m, m->folded);
     int64_t units = 0;
     uint32_t generation;
     dcv_status st = block_read(&at, want, m->block, &units, &generation);
@@ -302,8 +524,37 @@ static bool fold(master *m)
     if (st != DCV_OK)
         return false;
     m->kind->state_fold(m->o.job, m->p, m->state, m->block);
-    block_remove(&at);
     m->folded++;
+    return true;
+}
+
+/* Blocks that are in the running state on disk need no files of their own. */
+static dcv_status keep_fold(master *m)
+{
+    block_place at = place_of(m, BLOCK_RUNNING);
+    int fd = -1;
+    const uint32_t generation = m->kept_generation + 1;
+    DCV_TRY(block_write(&at, block_slot(0, generation, false), generation, m->folded, m->state, &fd));
+    int err = m->o.out->disk && fdatasync(fd) ? errno : 0;
+    close(fd);
+    if (!err && m->o.out->disk)
+        err = file_sync_folder(m->o.out->folder);
+    if (err)
+        return dcv_fail(DCV_EIO, "%s: running state: %s", m->o.out->final, strerror(err));
+    for (at.block = m->kept; at.block < m->folded; at.block++)
+        block_remove(&at);
+    m->kept = m->folded;
+    m->kept_generation = generation;
+    m->kept_s = now_s();
+    return DCV_OK;
+}
+
+static bool keep_fold_if_due(master *m)
+{
+    const bool last = m->folded * dcv_block_units(m->phase.n_units) >= m->phase.n_units;
+    if (m->folded == m->kept || m->status != DCV_OK || (!last && now_s() - m->kept_s < FOLD_S))
+        return false;
+    must(m, keep_fold(m));
     return true;
 }
 
@@ -322,8 +573,12 @@ static void send_stops(master *m)
 
 bool master_step(master *m)
 {
+    if (dcv_worklist_left(m->list) && too_late(m))
+        m->stopping = true;
     bool any = serve(m);
+    any |= commit_some(m);
     any |= fold(m);
+    any |= keep_fold_if_due(m);
     if (!dcv_worklist_left(m->list) && all_folded(m))
         m->stopping = true;
     if (m->stopping && !m->stops_sent) {

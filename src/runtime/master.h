@@ -7,6 +7,7 @@
 #include "deconvoy/run.h"
 #include "runtime/failures.h"
 #include "runtime/part.h"
+#include "runtime/resume.h"
 #include "runtime/wire.h"
 
 typedef struct master master;
@@ -16,17 +17,19 @@ typedef struct master_options {
     dcv_output *out;
     const dcv_sha256 *plan;
     const dcv_run_options *run;
-    int ranks;    /* that the world has */
-    int workers;  /* of them, those that compute */
-    int threads;  /* of each */
-    int progress; /* dcv_progress */
+    int ranks;      /* that the world has */
+    int workers;    /* of them, those that compute */
+    int threads;    /* of each */
+    int progress;   /* dcv_progress */
+    double began_s; /* the run, on the monotonic clock */
 } master_options;
 
-typedef struct master_sums { /* over all phases so far */
-    int64_t units, resumed_units, items;
+typedef struct master_sums {      /* over all phases so far */
+    int64_t units, resumed_units; /* done in all; of them by earlier starts */
     double gflop;
 } master_sums;
 
+/* Also reads what earlier starts have done, and begins a journal of its own. */
 dcv_status master_new(const master_options *o, master **out) DCV_MUST_USE;
 void master_free(master *m); /* NULL is allowed */
 

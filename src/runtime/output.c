@@ -127,6 +127,15 @@ dcv_status output_create(dcv_output *o)
     return st;
 }
 
+dcv_status output_attach(dcv_output *o)
+{
+    struct stat about;
+    if (stat(o->part, &about))
+        return dcv_fail(DCV_EIO, "%s: %s", o->part, strerror(errno));
+    o->file_bytes = about.st_size;
+    return dcv_store_attach(o->store, o->part);
+}
+
 dcv_status output_open(dcv_output *o)
 {
     o->fd = open(o->part, O_RDWR | O_CLOEXEC);

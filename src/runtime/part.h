@@ -52,6 +52,9 @@ dcv_status output_folder(dcv_output *o) DCV_MUST_USE;
  * DCV_EIO "needs X, free Y"; then nothing is left.  Rank 0 only. */
 dcv_status output_create(dcv_output *o) DCV_MUST_USE;
 
+/* The .part of an earlier start: learn its offsets.  DCV_EDATA if it does not hold what is declared. Rank 0 only. */
+dcv_status output_attach(dcv_output *o) DCV_MUST_USE;
+
 /* Open .part for writing; offsets are known. */
 dcv_status output_open(dcv_output *o) DCV_MUST_USE;
 dcv_status output_sync(dcv_output *o) DCV_MUST_USE;

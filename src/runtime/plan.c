@@ -203,3 +203,25 @@ dcv_status plan_compare(const char *file, const dcv_config *c, const dcv_job *jo
     dcv_h5_close(f);
     return mine || *differs ? DCV_OK : DCV_ENOMEM;
 }
+
+dcv_status plan_same_program(const char *file, const dcv_config *c, const dcv_job *job)
+{
+    dcv_h5 *f;
+    DCV_TRY(dcv_h5_open(file, &f));
+    char *numerics = dcv_h5_attribute(f, "/", "numerics"), *version = dcv_h5_attribute(f, "/", "code_version");
+    dcv_h5_close(f);
+    const char *mine = job->numerics ? job->numerics : "";
+    dcv_status st = numerics && version ? DCV_OK : DCV_ENOMEM;
+    if (st == DCV_OK && strcmp(version, DCV_VERSION))
+        st = dcv_config_fail(c, "output", "%s was begun by version %s, this is %s; --fresh starts over", file, version,
+                             DCV_VERSION);
+    else if (st == DCV_OK && strcmp(numerics, mine))
+        st =
+            dcv_fail(DCV_ESTOP,
+                     "%s was begun with numerics \"%s\", here are \"%s\"; run it on such a machine (slurm.constraint), "
+                     "or start over with --fresh",
+                     file, numerics, mine);
+    dcv_free(numerics);
+    dcv_free(version);
+    return st;
+}

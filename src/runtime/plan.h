@@ -21,6 +21,10 @@ dcv_status plan_stamp(const dcv_config *c, const dcv_job *job, const plan_hash *
 dcv_status plan_compare(const char *file, const dcv_config *c, const dcv_job *job, const plan_hash *h,
                         char **differs) DCV_MUST_USE;
 
+/* Can what an earlier start began be gone on with here?  DCV_ESTOP with what to ask for where numerics differ,
+ * DCV_ECONFIG where the program is another one. */
+dcv_status plan_same_program(const char *file, const dcv_config *c, const dcv_job *job) DCV_MUST_USE;
+
 /* Names of the keys whose values differ between two resolved texts, at most five and "...". "" if none.  New memory. */
 char *plan_keys_that_differ(const char *a, const char *b) DCV_MUST_USE;
 

@@ -15,10 +15,13 @@
 #include "runtime/blocks.h"
 #include "runtime/budget.h"
 #include "runtime/file.h"
+#include "runtime/inputs.h"
+#include "deconvoy/journal.h"
 #include "runtime/master.h"
 #include "runtime/plan.h"
 #include "runtime/runjson.h"
 #include "runtime/share.h"
+#include "runtime/signals.h"
 #include "runtime/wire.h"
 #include "runtime/worker.h"
 
@@ -39,6 +42,7 @@ typedef struct run {
     worker *worker;
     master *master; /* rank 0 */
     bool complete;  /* the result is there already */
+    bool resumes;   /* an earlier start left its .part */
     double began_s;
     time_t started;
 } run;
@@ -103,32 +107,101 @@ static dcv_status declare(run *r)
 
 /* --- Output ------------------------------------------------------------------------ */
 
-/* A file under the final name: ours and complete, or in the way. */
-static dcv_status look_at_final(run *r)
+/* Nothing of a run but its result and run.json stays. */
+static dcv_status tidy(const dcv_output *o)
 {
-    if (r->o->fresh || access(r->out->final, F_OK))
+    DCV_TRY(dcv_journal_remove(o->final));
+    inputs_remove(o);
+    return blocks_remove_all(o);
+}
+
+static dcv_status remove_part(const dcv_output *o)
+{
+    char *tmp = dcv_format("%s.tmp", o->part);
+    if (!tmp)
+        return DCV_ENOMEM;
+    unlink(tmp);
+    dcv_free(tmp);
+    return unlink(o->part) && errno != ENOENT ? dcv_fail(DCV_EIO, "%s: %s", o->part, strerror(errno)) : DCV_OK;
+}
+
+static dcv_status another_plan(const run *r, const char *file, const char *differs)
+{
+    return dcv_config_fail(r->c, "output",
+                           "%s is there and belongs to another plan: %s; give another output, or --fresh to replace it",
+                           file, differs);
+}
+
+/* Of this plan, of another, or not there. */
+typedef struct found {
+    bool there;
+    char *differs; /* NULL: of this plan */
+} found;
+
+static dcv_status look(const run *r, const char *file, found *out)
+{
+    *out = (found){.there = !access(file, F_OK)};
+    return out->there ? plan_compare(file, r->c, r->job, &r->hash, &out->differs) : DCV_OK;
+}
+
+/* A finished result of this plan is the end; a .part of this plan is gone on with, also beside an old result (killed
+ * under --fresh); anything else is in the way. */
+static dcv_status judge(run *r, const found *final, const found *part)
+{
+    r->complete = final->there && !final->differs;
+    r->resumes = !r->complete && part->there && !part->differs;
+    if (r->complete && (!part->there || !part->differs)) {
+        DCV_TRY(remove_part(r->out));
+        return tidy(r->out);
+    }
+    if (r->complete || r->resumes)
         return DCV_OK;
-    char *differs;
-    DCV_TRY(plan_compare(r->out->final, r->c, r->job, &r->hash, &differs));
-    r->complete = !differs;
-    dcv_status st = DCV_OK;
-    if (differs)
-        st = dcv_config_fail(
-            r->c, "output",
-            "%s is there and is the result of another plan: %s; give another output, or --fresh to replace it",
-            r->out->final, differs);
-    dcv_free(differs);
+    if (part->there && !strncmp(part->differs, "dataset.source", 14)) /* that alone: say which item */
+        DCV_TRY(inputs_compare(r->out, r->c, r->job->dataset));
+    if (part->there)
+        return another_plan(r, r->out->part, part->differs);
+    return final->there ? another_plan(r, r->out->final, final->differs) : DCV_OK;
+}
+
+static dcv_status look_around(run *r)
+{
+    found final = {0}, part = {0};
+    dcv_status st = look(r, r->out->final, &final);
+    if (st == DCV_OK)
+        st = look(r, r->out->part, &part);
+    if (st == DCV_OK)
+        st = judge(r, &final, &part);
+    dcv_free(final.differs);
+    dcv_free(part.differs);
     return st;
+}
+
+static dcv_status go_on(run *r)
+{
+    DCV_TRY(plan_same_program(r->out->part, r->c, r->job));
+    DCV_TRY(inputs_compare(r->out, r->c, r->job->dataset));
+    return output_attach(r->out);
+}
+
+/* An old journal must be gone, for good, before a new .part takes its place. */
+static dcv_status start_over(run *r)
+{
+    DCV_TRY(tidy(r->out));
+    const int err = r->out->disk ? file_sync_folder(r->out->folder) : 0;
+    if (err)
+        return dcv_fail(DCV_EIO, "%s: %s", r->out->folder, strerror(err));
+    DCV_TRY(inputs_keep(r->out, r->job->dataset));
+    return output_create(r->out);
 }
 
 static dcv_status make_output(run *r)
 {
     DCV_TRY(output_folder(r->out));
-    DCV_TRY(look_at_final(r));
+    if (!r->o->fresh)
+        DCV_TRY(look_around(r));
     if (r->complete)
         return DCV_OK;
-    DCV_TRY(blocks_remove_all(r->out));
-    return output_create(r->out);
+    return r->resumes ? go_on(r) : start_over(r);
 }
 
 static dcv_status open_output(run *r)
@@ -162,7 +235,8 @@ static dcv_status start_team(run *r)
     const master_options m = {r->job,        r->out,
                               &r->hash.plan, r->o,
                               r->size,       r->size <= MASTER_ONLY ? r->size : r->size - 1,
-                              threads,       r->c->runtime.progress};
+                              threads,       r->c->runtime.progress,
+                              r->began_s};
     return master_new(&m, &r->master);
 }
 
@@ -200,6 +274,8 @@ static void pass_work(run *r)
             hear(r, &m);
             any = true;
         }
+        if (signals_stop())
+            worker_stop(r->worker);
         any |= worker_step(r->worker);
         if (r->master)
             any |= master_step(r->master);
@@ -275,7 +351,7 @@ static dcv_status seal(run *r)
     TOGETHER(r, put_failures(r));
     TOGETHER(r, output_checksums(r->out));
     TOGETHER(r, r->rank ? DCV_OK : output_seal(r->out));
-    TOGETHER(r, r->rank ? DCV_OK : blocks_remove_all(r->out));
+    TOGETHER(r, r->rank ? DCV_OK : tidy(r->out));
     return DCV_OK;
 }
 
@@ -312,6 +388,7 @@ static dcv_status keep_facts(run *r)
         f.started = r->started;
         f.finished = time(NULL);
         f.hosts = hosts;
+        f.fresh_share = s->units ? (double)(s->units - s->resumed_units) / (double)s->units : 0;
         st = runjson_write(r->out, &f);
     }
     dcv_free(hosts);
@@ -350,6 +427,11 @@ static dcv_status work(run *r)
     return st == DCV_OK ? facts : st;
 }
 
+void dcv_run_prepare(void)
+{
+    signals_catch();
+}
+
 dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_options *o, bool *speaks)
 {
     run r = {.kind = kind,
@@ -361,9 +443,11 @@ dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_
              .began_s = now_s(),
              .started = time(NULL)};
     *speaks = false;
+    signals_catch();
     wire_listen();
     const dcv_status st = work(&r);
     wire_deaf();
+    signals_restore();
     worker_free(r.worker);
     master_free(r.master);
     output_free(r.out);

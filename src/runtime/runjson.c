@@ -32,8 +32,9 @@ dcv_status runjson_write(const dcv_output *o, const run_facts *f)
         "  \"items_per_s\": %.6g,\n  \"gflops\": %.6g,\n  \"peak_rss_bytes\": %lld,\n"
         "  \"hosts\": %s,\n  \"started\": \"%s\",\n  \"finished\": \"%s\"\n}\n",
         f->ranks, (long long)f->threads, (long long)f->items, (long long)f->units, (long long)f->resumed_units,
-        (long long)f->failed_items, f->wall_s, f->compute_s, f->read_s, f->write_s, f->wait_s, (double)f->items / wall,
-        f->gflop / wall, (long long)f->peak_rss_bytes, f->hosts ? f->hosts : "[]", began, ended);
+        (long long)f->failed_items, f->wall_s, f->compute_s, f->read_s, f->write_s, f->wait_s,
+        (double)f->items * f->fresh_share / wall, f->gflop / wall, (long long)f->peak_rss_bytes,
+        f->hosts ? f->hosts : "[]", began, ended);
     const dcv_status st = file && text ? file_put_text(file, text) : DCV_ENOMEM;
     dcv_free(file);
     dcv_free(text);

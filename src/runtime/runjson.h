@@ -9,6 +9,7 @@ typedef struct run_facts {
     int ranks;
     int64_t threads, items, units, resumed_units, failed_items, peak_rss_bytes;
     double wall_s, compute_s, read_s, write_s, wait_s, gflop;
+    double fresh_share; /* of the units, computed by this start */
     time_t started, finished;
     const char *hosts; /* JSON list */
 } run_facts;

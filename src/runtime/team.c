@@ -47,6 +47,8 @@ typedef struct engine_thread {
     uint32_t generation; /* of the block's newest file */
     double state_s;      /* when it was written */
     finished *hold;      /* finished units whose state is not yet in a file */
+    int64_t n_saves;
+    _Atomic int64_t unkept; /* number of a saving that is not yet reported: the state before it must stay; 0: none */
     team_times spent;
 } engine_thread;
 
@@ -219,6 +221,7 @@ static dcv_status state_begin(engine_thread *e, const dcv_grant *g)
     const int64_t block = g->units.first / t->block_units, before = g->units.first - block * t->block_units;
     const block_place at = place_of(t, block);
     e->state_s = now_s();
+    e->unkept = 0;
     if (!before) {
         e->generation = 0;
         t->kind->state_clear(t->o.job, t->p, e->state);
@@ -236,12 +239,34 @@ static dcv_status state_save(engine_thread *e, const dcv_grant *g, int64_t next_
     team *t = e->team;
     const int64_t block = g->units.first / t->block_units;
     const block_place at = place_of(t, block);
+    const bool complete = next_unit == g->units.first + g->units.count;
     const double began = now_s();
-    const dcv_status st =
-        block_write(&at, g->copy, ++e->generation, next_unit - block * t->block_units, e->state, &f->fd);
+    e->generation++;
+    f->thread = e->number;
+    if (!complete)
+        e->unkept = f->save = ++e->n_saves;
+    const dcv_status st = block_write(&at, block_slot(g->copy, e->generation, complete), e->generation,
+                                      next_unit - block * t->block_units, e->state, &f->fd);
     e->state_s = now_s();
     e->spent.write_s += e->state_s - began;
     return st;
+}
+
+/* Should the state be written now?  The file before the newest one goes only once the newest one counts. */
+static bool is_due(const engine_thread *e)
+{
+    return !e->unkept && (e->team->cancelled || now_s() - e->state_s >= STATE_S);
+}
+
+void team_kept(team *t, const finished *f)
+{
+    if (!f->save)
+        return;
+    pthread_mutex_lock(&t->lock);
+    if (t->engine[f->thread].unkept == f->save)
+        t->engine[f->thread].unkept = 0;
+    pthread_cond_broadcast(&t->work);
+    pthread_mutex_unlock(&t->lock);
 }
 
 static dcv_status compute(engine_thread *e, unit_task *task, finished *f)
@@ -287,7 +312,7 @@ static finished *work(engine_thread *e, unit_task *task)
     const bool last = task->i + 1 == g.units.count;
     if (f->status == DCV_OK) {
         f->units.count++;
-        if (gathers(t) && !last && !t->cancelled && now_s() - e->state_s < STATE_S)
+        if (gathers(t) && !last && !is_due(e))
             e->hold = f;
         else if (gathers(t))
             f->status = state_save(e, &g, unit + 1, f);
@@ -302,7 +327,7 @@ static finished *work(engine_thread *e, unit_task *task)
 static void let_go(engine_thread *e)
 {
     team *t = e->team;
-    if (!e->hold || !t->cancelled)
+    if (!e->hold || !t->cancelled || e->unkept)
         return;
     piece *p = t->pieces;
     while (p && p->owner != e->number)

@@ -31,6 +31,8 @@ typedef struct finished { /* what one engine thread finished */
     char *message;
     double seconds; /* of reading and computing */
     int fd;         /* the block's state, to be synced and closed; -1: none */
+    int thread;     /* whose state it is */
+    int64_t save;   /* number of this saving, > 0 where the state is partial */
 } finished;
 
 typedef struct team_times { /* seconds summed over threads */
@@ -51,6 +53,9 @@ int team_wants(team *t);
 /* Take what has been finished since the last call; the caller frees each. */
 finished *team_collect(team *t);
 void finished_free(finished *f);
+
+/* A state is on disk and reported: its thread may write the next one over the one before. */
+void team_kept(team *t, const finished *f);
 
 /* Start nothing more in this phase; blocks under way are written as they are after the unit. */
 void team_cancel(team *t);

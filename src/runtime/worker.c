@@ -31,7 +31,7 @@ struct worker {
     int64_t n_grants, stop_at, n_hellos, n_dones;
     int64_t timed_units; /* since the last HELLO */
     double timed_s;
-    bool stopping, through;
+    bool stopping, through, told_stop;
     dcv_status status;
     char *message;
     size_t filled; /* of the DONE being written */
@@ -87,7 +87,7 @@ dcv_status worker_phase(worker *w, int p, const dcv_phase *phase)
     w->n_grants = w->n_hellos = w->n_dones = w->timed_units = 0;
     w->timed_s = 0;
     w->stop_at = -1;
-    w->stopping = w->through = false;
+    w->stopping = w->through = w->told_stop = false;
     return team_phase(w->team, p, phase);
 }
 
@@ -149,6 +149,8 @@ static void report(worker *w, const finished *f)
 
 static void report_all(worker *w, batch *b)
 {
+    for (const finished *f = b->first; f; f = f->next)
+        team_kept(w->team, f);
     for (const finished *f = b->first; f; f = f->next) {
         int64_t count = f->units.count; /* units in a row with nothing to say make one entry */
         finished whole = *f;
@@ -242,6 +244,15 @@ static bool commit(worker *w)
         any = true;
     }
     return any;
+}
+
+void worker_stop(worker *w)
+{
+    if (w->told_stop || w->through)
+        return;
+    w->told_stop = true;
+    done_add(w, (done_entry){.kind = DONE_FAULT, .number = DCV_ESTOP}, NULL);
+    done_flush(w);
 }
 
 /* --- Messages ---------------------------------------------------------------------- */

@@ -19,6 +19,9 @@ void worker_hear(worker *w, const wire_message *m);
 /* Do what can be done now.  True if anything was. */
 bool worker_step(worker *w);
 
+/* A signal came to this rank: the master is told, and stops all. */
+void worker_stop(worker *w);
+
 /* BYE is sent: this rank is through with the phase. */
 bool worker_is_through(const worker *w);
 

@@ -278,6 +278,7 @@ int main(int argc, char **argv)
     }
     if (argc < 2)
         return 64;
+    dcv_run_prepare();
     MPI_Init(&argc, &argv);
     int rank;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -1,0 +1,7 @@
+# kills.sh TOY MPIEXEC TIMES: random kills of ranks, mpirun and the group; restarts with other numbers of ranks.
+. "$(dirname "$0")/../runtime/lib.sh"
+
+job="items=400 per_unit=2 fail_every=9 sleep_us=4000"
+want 0 "$toy" "$dir/reference.h5" $job
+python3 "$(dirname "$0")/kills.py" "$mpiexec" "$3" 1 "$dir/reference.h5" "$dir/k.h5" -- "$toy" "$dir/k.h5" $job || bad "kills"
+exit $failed

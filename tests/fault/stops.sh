@@ -1,0 +1,46 @@
+# Ends that were asked for: signals, deadlines, other plans at resume.
+. "$(dirname "$0")/../runtime/lib.sh"
+
+job="items=120 per_unit=1 fail_every=9 sleep_us=15000"
+want 0 "$toy" "$dir/reference.h5" $job
+
+# A signal to a run of one process: 75, run.json, and the same bytes after going on.
+for signal in USR1 TERM INT; do
+    "$toy" "$dir/s.h5" $job 2> "$dir/err" &
+    pid=$!
+    sleep 1
+    kill -$signal $pid
+    wait $pid
+    [ $? = 75 ] || bad "$signal did not give 75: $(cat "$dir/err")"
+    said "run again to go on"
+    [ -s "$dir/s.run.json" ] || bad "no run.json after $signal"
+    [ -e "$dir/s.h5" ] && bad "a result after $signal"
+done
+want 78 "$toy" "$dir/s.h5" items=121 per_unit=1 fail_every=9
+said "toy.items"
+want 0 ranks 3 "$toy" "$dir/s.h5" $job
+same "$dir/reference.h5" "$dir/s.h5"
+alone "$dir/s.h5"
+grep -q '"resumed_units": 0,' "$dir/s.run.json" && bad "nothing was resumed"
+
+# USR1 to mpirun.
+"$mpiexec" -q --oversubscribe --bind-to none -n 3 "$toy" "$dir/u.h5" $job 2> "$dir/err" &
+pid=$!
+sleep 1.5
+kill -USR1 $pid
+wait $pid
+[ $? = 75 ] || bad "USR1 to mpirun did not give 75: $(cat "$dir/err")"
+once
+want 0 "$toy" "$dir/u.h5" $job
+same "$dir/reference.h5" "$dir/u.h5"
+
+# A deadline, and --fresh over what is left of it.
+want 75 "$toy" "$dir/d.h5" $job deadline=2
+want 0 "$toy" "$dir/d.h5" items=20 per_unit=1 fresh=1
+want 78 "$toy" "$dir/d.h5" $job
+want 75 "$toy" "$dir/d.h5" $job fresh=1 deadline=2
+want 0 "$toy" "$dir/d.h5" items=20 per_unit=1 # the old result is still there, and complete
+want 0 ranks 2 "$toy" "$dir/d.h5" $job
+same "$dir/reference.h5" "$dir/d.h5"
+alone "$dir/d.h5"
+exit $failed

@@ -1,0 +1,13 @@
+# What may happen to a run: kills, failing calls, full disks.  The toy job of tests/runtime stands for every job.
+set(fault_environment
+    "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_btl_vader_single_copy_mechanism=none")
+
+# dcv_fault_test(NAME TIMEOUT COMMAND...)
+function(dcv_fault_test name timeout)
+  add_test(NAME fault/${name} COMMAND ${ARGN} WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+  set_tests_properties(fault/${name} PROPERTIES LABELS "fault" TIMEOUT ${timeout} PROCESSORS 2 SKIP_RETURN_CODE 77
+    ENVIRONMENT "${fault_environment}")
+endfunction()
+
+dcv_fault_test(kills 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/kills.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE} 10)
+dcv_fault_test(stops 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/stops.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
