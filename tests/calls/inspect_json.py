@@ -41,10 +41,10 @@ def check_models():
     fixed, symbolic = (os.path.join(golden, "inspect", n) for n in ("fixed.onnx", "open.onnx"))
     d = check_nodes(inspect(fixed), expected)
     assert d["kind"] == "model" and d["file"] == fixed and d["classes"] == 5 and d["logits"] == "logits", d
-    assert d["totals"] == {"nodes": 13, "parameters": 629, "macs": sum(e["macs"] for e in expected)}, d["totals"]
-    assert d["nodes"][1]["layer"] and not d["nodes"][0]["layer"] and d["nodes"][11]["layer"], d
+    assert d["totals"] == {"nodes": 14, "parameters": 629, "macs": sum(e["macs"] for e in expected)}, d["totals"]
+    assert d["nodes"][1]["layer"] and not d["nodes"][0]["layer"] and d["nodes"][12]["layer"], d
     assert d["nodes"][0]["methods"] == ["max_activation"], d
-    assert d["nodes"][12]["methods"] == ["max_activation", "infer"], d
+    assert d["nodes"][13]["methods"] == ["max_activation", "infer"], d
     d = check_nodes(inspect(symbolic), expected, size_known=False)
     assert d["totals"]["macs"] is None and d["inputs"][0]["shape"] == [1, 2, None, None], d
     check_nodes(inspect(symbolic, "--input-shape", "2,96,80"), expected)

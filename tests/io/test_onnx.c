@@ -224,11 +224,16 @@ static void check_link(const char *message)
     CHECK(system(command) == 0);
     CHECK(symlink(GOLDEN "/good/weights.bin", link) == 0);
     check_bad(path, "data", message);
+    snprintf(command, sizeof command, "mkdir %s2 && cp %s/good/weights.bin %s2", dir, GOLDEN, dir);
+    CHECK(system(command) == 0); /* a folder whose name begins likewise is another one */
+    snprintf(command, sizeof command, "%s2/weights.bin", dir);
+    CHECK(unlink(link) == 0 && symlink(command, link) == 0);
+    check_bad(path, "data", message);
     CHECK(unlink(link) == 0 && symlink(link, link) == 0);
     check_bad(path, "noinput", "external data \"outside.bin\"");
     CHECK(unlink(link) == 0 && mkfifo(link, 0600) == 0);
     check_bad(path, "data", "not a regular file");
-    snprintf(command, sizeof command, "rm -r %s", dir);
+    snprintf(command, sizeof command, "rm -r %s %s2", dir, dir);
     CHECK(system(command) == 0);
 }
 

@@ -35,7 +35,8 @@ NODES = [
     conv("pool", "far", "w2", kernel_shape=[3, 3], dilations=[2, 1], pads=[2, 1, 2, 1], group=2),
     h.make_node("Concat", ["near", "far"], ["both"], axis=1),
     conv("both", "mix", "w3", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
-    h.make_node("Add", ["mix", "near"], ["sum"]),
+    conv("near", "again", "w1", kernel_shape=[1, 1]),  # shares its weights
+    h.make_node("Add", ["mix", "again"], ["sum"]),
     h.make_node("AveragePool", ["sum"], ["half"], kernel_shape=[2, 2], strides=[2, 2]),
     h.make_node("GlobalAveragePool", ["half"], ["mean"]),
     h.make_node("Flatten", ["mean"], ["flat"]),

@@ -323,6 +323,9 @@ def bad():
         "typed_mixed": (with_tensor(T(name="w", data_type=T.FLOAT, dims=[1], float_data=[1]).SerializeToString() + field(9, one)), "data", "tensor w: values in two fields"),
         "typed_cut": (with_tensor(T(name="w", data_type=T.INT64, dims=[1]).SerializeToString() + field(7, b"\x01\x80")), "data", "tensor w: cut off inside a number"),
         "float_cut": (with_tensor(T(name="w", data_type=T.FLOAT, dims=[2]).SerializeToString() + field(4, b"\0" * 6) + field(4, b"\0\0")), "data", "tensor w: a stretch of 6 bytes"),
+        "own_field": (with_tensor(T(name="w", data_type=T.FLOAT, dims=[1]).SerializeToString() +
+                                  field(1000, b"\x08\x09" + b"\x11" + struct.pack("<Q", 1 << 40) + b"\x19" + struct.pack("<Q", 4))),
+                      "data", "tensor w: 0 bytes; shape 1 of float wants 4"),
         "no_type": (model(inits=[raw("w", 0, [1], one)]), "data", "tensor w: element type 0"),
         "type_99": (model(inits=[raw("w", 99, [1], one)]), "data", "tensor w: element type 99"),
         "type_string": (model(inits=[h.make_tensor("w", T.STRING, [1], [b"s"])]), "unsupported", "tensor w: element type string"),
