@@ -13,3 +13,9 @@ dcv_fuzz_test(fuzz_onnx io ${onnx_good}/raw_types.onnx ${onnx_good}/typed_types.
 
 set(inspect_golden ${CMAKE_CURRENT_SOURCE_DIR}/golden/inspect)
 dcv_fuzz_test(fuzz_graph engine ${inspect_golden}/fixed.onnx ${inspect_golden}/open.onnx)
+
+set(images ${CMAKE_CURRENT_SOURCE_DIR}/golden/images)
+dcv_fuzz_test(fuzz_image io ${images}/jpeg_420.jpg ${images}/jpeg_progressive.jpg ${images}/jpeg_cmyk.jpg ${images}/png_rgb16_interlaced.png
+              ${images}/png_palette8_trns.png ${images}/tiff_grey_lzw.tif ${images}/tiff_planes_tiled_mm.tif ${images}/tiff_palette.tif)
+set(sets ${CMAKE_CURRENT_SOURCE_DIR}/golden/dataset)
+dcv_fuzz_test(fuzz_dataset io ${sets}/five-idx3-ubyte ${sets}/five-idx3-ubyte.gz ${sets}/ustar.tar ${sets}/pax.tar ${sets}/gnu.tar)
