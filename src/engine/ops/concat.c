@@ -108,6 +108,23 @@ static void copy_channels(int64_t n, int64_t cells, int b, const float *x, int64
     }
 }
 
+/* Copy all of x (a constant, plain) to offset sy of y in blocks. */
+static void copy_mixed(int axis, const dcv_blob *x, dcv_blob *y, int64_t sy, int p)
+{
+    const dcv_blob_shape s = dcv_blob_shape_of(x->dims, 1), t = dcv_blob_shape_of(y->dims, y->block);
+    int64_t inner = 1;
+    for (int i = axis > 1 ? axis + 1 : x->dims->n; i < x->dims->n; i++)
+        inner *= x->dims->d[i];
+    const int64_t run = axis > 1 ? x->dims->d[axis] * inner : s.cells,
+                  step = axis > 1 ? y->dims->d[axis] * inner : t.cells;
+    for (int64_t c = 0; c < s.c; c++)
+        for (int64_t i = 0; i < s.cells; i++) {
+            const int64_t to = axis == 1 ? c + sy : c, cell = i / run * step + i % run + (axis > 1 ? sy * inner : 0);
+            y->data[p * y->n_stride + (to / y->block * t.cells + cell) * y->block + to % y->block] =
+                x->data[c * s.cells + i];
+        }
+}
+
 /* Copy extent n along axis from sx of x to sy of y, any layout. */
 static void copy(int axis, int64_t n, const dcv_blob *x, int64_t sx, dcv_blob *y, int64_t sy)
 {
@@ -116,7 +133,9 @@ static void copy(int axis, int64_t n, const dcv_blob *x, int64_t sx, dcv_blob *y
     for (int p = 0; p < y->n; p++) {
         const float *from = x->data + p * x->n_stride;
         float *to = y->data + p * y->n_stride;
-        if (b > 1 && axis == 1) {
+        if (x->block != y->block && x->dims->n >= 3) {
+            copy_mixed(axis, x, y, sy, p);
+        } else if (b > 1 && axis == 1) {
             copy_channels(n, cells, b, from, sx, to, sy);
         } else if (b > 1) { /* [blocks][space][b]: as if the block were an innermost axis of each cell */
             dcv_dims dx = *x->dims, dy = *y->dims;

@@ -1,0 +1,89 @@
+/* test_ops.c -- every operator in many small cases, in plain layout and in blocks of 8 and 16, against float64
+ * references (tests/golden/ops).
+ */
+#include "golden.h"
+#include "reference.h"
+
+#define OPS DCV_SOURCE_DIR "/tests/golden/ops/"
+
+/* Largest distance, relative to the larger of 1 and the reference's size; NaN must meet NaN. */
+static double distance(const golden *t, const float *v)
+{
+    double top = 1, worst = 0;
+    const int64_t n = dcv_count(&t->dims);
+    for (int64_t i = 0; i < n; i++)
+        top = fabs(t->v[i]) > top ? fabs(t->v[i]) : top;
+    for (int64_t i = 0; i < n; i++) {
+        const double d = isnan(t->v[i]) && isnan(v[i]) ? 0 : t->v[i] == v[i] ? 0 : fabs(v[i] - t->v[i]) / top;
+        worst = isnan(worst) || d <= worst ? worst : d;
+    }
+    return worst;
+}
+
+static void check_outputs(const dcv_graph *g, const golden_file *f, float **values, int block)
+{
+    for (int o = 0; o < g->n_out; o++) {
+        const dcv_value *v = &g->value[g->out[o]];
+        const golden *t = golden_find(f, v->name);
+        CHECK(t && dcv_dims_equal(&t->dims, &v->dims));
+        if (!t || !dcv_dims_equal(&t->dims, &v->dims)) {
+            fprintf(stderr, "^ shape of %s\n", v->name);
+            continue;
+        }
+        const double d = distance(t, values[g->out[o]]);
+        CHECK_NEAR(d, 0, 2e-6);
+        if (!(d <= 2e-6))
+            fprintf(stderr, "^ %s, block %d\n", v->name, block);
+    }
+}
+
+static void test_opset(int opset)
+{
+    char path[512];
+    dcv_model *m = NULL;
+    dcv_graph *g = NULL;
+    snprintf(path, sizeof path, OPS "ops%d.golden", opset);
+    golden_file f = golden_open(path);
+    snprintf(path, sizeof path, OPS "ops%d.onnx", opset);
+    CHECK_OK(dcv_model_open(path, &m));
+    dcv_dims *dims = dcv_alloc((size_t)m->n_in, sizeof *dims);
+    for (int i = 0; i < m->n_in; i++) {
+        const golden *t = golden_find(&f, m->in[i].name);
+        CHECK(t != NULL);
+        if (t)
+            dims[i] = t->dims;
+    }
+    CHECK_OK(dcv_graph_new(m, dims, m->n_in, &g));
+    dcv_free(dims);
+    if (!g)
+        return;
+    float **input = dcv_alloc((size_t)g->n_in, sizeof *input);
+    for (int i = 0; i < g->n_in; i++) {
+        const golden *t = golden_find(&f, g->value[g->in[i]].name);
+        CHECK(t != NULL);
+        const int64_t n = t ? dcv_count(&t->dims) : 0;
+        input[i] = dcv_alloc((size_t)n, sizeof **input);
+        for (int64_t k = 0; k < n; k++)
+            input[i][k] = (float)t->v[k];
+    }
+    for (int block = 1; block <= 16; block = block == 1 ? 8 : 2 * block) {
+        float **values = ref_run(g, block, (const float *const *)input);
+        check_outputs(g, &f, values, block);
+        ref_free(g, values);
+    }
+    for (int i = 0; i < g->n_in; i++)
+        dcv_free(input[i]);
+    dcv_free(input);
+    golden_close(&f);
+    dcv_graph_free(g);
+    dcv_model_free(m);
+}
+
+int main(void)
+{
+    test_opset(9);
+    test_opset(13);
+    test_opset(18);
+    CHECK(dcv_alloc_balance() == 0);
+    return check_end();
+}
