@@ -34,21 +34,23 @@ static const uint8_t letter[128][LETTER_H] = {
     [')'] = {0x08, 0x04, 0x02, 0x02, 0x02, 0x04, 0x08}, ['%'] = {0x19, 0x19, 0x02, 0x04, 0x08, 0x13, 0x13},
 };
 
-dcv_status canvas_new(int64_t h, int64_t w, int c, dcv_image *out)
+const canvas_colour canvas_paper = {255, 255, 255}, canvas_ink = {40, 40, 40};
+
+dcv_status canvas_new(int64_t h, int64_t w, dcv_image *out)
 {
-    *out = (dcv_image){.h = h, .w = w, .c = c};
-    out->px = dcv_alloc((size_t)(h * w), (size_t)c);
+    *out = (dcv_image){.h = h, .w = w, .c = 3};
+    out->px = dcv_alloc((size_t)(h * w), 3);
     if (!out->px)
         return DCV_ENOMEM;
-    memset(out->px, CANVAS_PAPER, (size_t)(h * w * c));
+    canvas_fill(out, 0, 0, h, w, canvas_paper);
     return DCV_OK;
 }
 
-void canvas_fill(dcv_image *to, int64_t y, int64_t x, int64_t h, int64_t w, uint8_t grey)
+void canvas_fill(dcv_image *to, int64_t y, int64_t x, int64_t h, int64_t w, canvas_colour colour)
 {
     for (int64_t i = y; i < y + h && i < to->h; i++)
         for (int64_t j = x; j < x + w && j < to->w; j++)
-            memset(to->px + (i * to->w + j) * to->c, grey, (size_t)to->c);
+            memcpy(to->px + (i * to->w + j) * 3, (uint8_t[]){colour.r, colour.g, colour.b}, 3);
 }
 
 int64_t canvas_scaled(int64_t px, canvas_scale s)
@@ -70,14 +72,14 @@ static uint8_t sample(const uint8_t *px, int64_t h, int64_t w, int64_t row_px, i
     return (uint8_t)((sum + n / 2) / n);
 }
 
-void canvas_picture(dcv_image *to, int64_t y, int64_t x, const uint8_t *px, int64_t h, int64_t w, int64_t row_px,
+void canvas_picture(dcv_image *to, int64_t y, int64_t x, const uint8_t *px, int c, int64_t h, int64_t w, int64_t row_px,
                     canvas_scale s)
 {
     const int64_t out_h = canvas_scaled(h, s), out_w = canvas_scaled(w, s);
     for (int64_t i = 0; i < out_h && y + i < to->h; i++)
         for (int64_t j = 0; j < out_w && x + j < to->w; j++)
-            for (int c = 0; c < to->c; c++)
-                to->px[((y + i) * to->w + x + j) * to->c + c] = sample(px, h, w, row_px, to->c, c, s, i, j);
+            for (int k = 0; k < 3; k++)
+                to->px[((y + i) * to->w + x + j) * 3 + k] = sample(px, h, w, row_px, c, c == 3 ? k : 0, s, i, j);
 }
 
 static void put_letter(dcv_image *to, int64_t y, int64_t x, int scale, unsigned char what)
@@ -89,7 +91,7 @@ static void put_letter(dcv_image *to, int64_t y, int64_t x, int scale, unsigned 
     for (int i = 0; i < LETTER_H; i++)
         for (int j = 0; j < LETTER_W; j++)
             if (rows[i] >> (LETTER_W - 1 - j) & 1)
-                canvas_fill(to, y + i * scale, x + j * scale, scale, scale, CANVAS_INK);
+                canvas_fill(to, y + i * scale, x + j * scale, scale, scale, canvas_ink);
 }
 
 void canvas_text(dcv_image *to, int64_t y, int64_t x, int64_t max_w, int scale, const char *text)

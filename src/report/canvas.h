@@ -1,16 +1,21 @@
-/* canvas.h -- sheets of paper: plain ground, pictures scaled by whole numbers, a few words. */
+/* canvas.h -- sheets of paper, RGB: plain ground, pictures scaled by whole numbers, a few words. */
 #ifndef DCV_REPORT_CANVAS_H
 #define DCV_REPORT_CANVAS_H
 
 #include "deconvoy/image.h"
 
-enum { CANVAS_PAPER = 255, CANVAS_INK = 40, CANVAS_TEXT_H = 7, CANVAS_TEXT_W = 6 }; /* px of a letter at scale 1 */
+enum { CANVAS_TEXT_H = 7, CANVAS_TEXT_W = 6 }; /* px of a letter at scale 1 */
+
+typedef struct canvas_colour {
+    uint8_t r, g, b;
+} canvas_colour;
+extern const canvas_colour canvas_paper, canvas_ink;
 
 /* An empty sheet, freed with dcv_image_clear().  DCV_ENOMEM. */
-dcv_status canvas_new(int64_t h, int64_t w, int c, dcv_image *out) DCV_MUST_USE;
+dcv_status canvas_new(int64_t h, int64_t w, dcv_image *out) DCV_MUST_USE;
 
-/* Make a rectangle one grey; what falls off the sheet is left out. */
-void canvas_fill(dcv_image *to, int64_t y, int64_t x, int64_t h, int64_t w, uint8_t grey);
+/* Make a rectangle one colour; what falls off the sheet is left out. */
+void canvas_fill(dcv_image *to, int64_t y, int64_t x, int64_t h, int64_t w, canvas_colour colour);
 
 /* Scale of a picture: each pixel becomes up x up, or each down x down of them one (their mean).  One of the two is 1.
  */
@@ -19,9 +24,9 @@ typedef struct canvas_scale {
 } canvas_scale;
 int64_t canvas_scaled(int64_t px, canvas_scale s);
 
-/* Lay h x w pixels of a picture (its rows are row_px pixels apart, channels as the sheet's) at y, x; what falls off the
+/* Lay h x w pixels of a picture of c = 1 or 3 channels (its rows are row_px pixels apart) at y, x; what falls off the
  * sheet is left out. */
-void canvas_picture(dcv_image *to, int64_t y, int64_t x, const uint8_t *px, int64_t h, int64_t w, int64_t row_px,
+void canvas_picture(dcv_image *to, int64_t y, int64_t x, const uint8_t *px, int c, int64_t h, int64_t w, int64_t row_px,
                     canvas_scale s);
 
 /* Write a line, capitals only, at y, x; a letter is scale times its size.  Cut at max_w px; letters without a

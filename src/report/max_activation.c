@@ -2,7 +2,7 @@
  *
  * A sheet holds up to 64 channels; a channel is a tile of its strongest patches, best first, up to
  * 3 x 3, under its number and strongest value.  Small patches are enlarged, large ones reduced, by whole
- * numbers; what lies outside a clipped box is plain grey.
+ * numbers; what lies outside a clipped box is plain blue.
  */
 #include <math.h>
 #include <string.h>
@@ -17,14 +17,15 @@ enum {
     TILE_SIDE = 3,   /* patches along a side of a tile */
     SMALL_PX = 48,   /* patches are enlarged until they are not below */
     LARGE_PX = 256,  /* and reduced until they are not above */
-    SEAM = 2,        /* px between the patches of a tile */
+    SEAM = 2,        /* px between the patches of a tile, at least */
     GAP = 16,        /* px between tiles, and around them */
     TITLE_SCALE = 3,
     LABEL_SCALE = 2,
-    LABEL_LETTERS = 11, /* that there is room for above any tile */
-    GROUND = 176        /* grey of a tile where there is no picture */
+    LABEL_LETTERS = 11 /* that there is room for above any tile */
 };
 #define CHANNEL_MAX_BYTES ((int64_t)1 << 30)
+
+static const canvas_colour ground = {150, 180, 220}; /* of a tile where there is no picture */
 
 typedef struct layer { /* one group of the result, and how it is laid out */
     const char *group;
@@ -35,6 +36,7 @@ typedef struct layer { /* one group of the result, and how it is laid out */
     canvas_scale scale;
     int64_t patch_h, patch_w, tile_h, tile_w; /* px on the sheet */
     int64_t step_h, step_w;                   /* from a tile to the next */
+    int64_t seam;                             /* between patches */
     int64_t side_h, side_w;                   /* patches down and across a tile */
     int64_t rows, columns;                    /* tiles of a full sheet */
     uint8_t *patch;                           /* of one channel */
@@ -67,11 +69,12 @@ static void lay_out(layer *l)
     l->scale.down = (longest + LARGE_PX - 1) / LARGE_PX;
     l->patch_h = canvas_scaled(l->h, l->scale);
     l->patch_w = canvas_scaled(l->w, l->scale);
+    l->seam = at_least(SEAM, l->scale.up / 4);
     l->shown = at_most(l->top, TILE_SIDE * TILE_SIDE);
     l->side_w = at_most(l->shown, TILE_SIDE);
     l->side_h = (l->shown + l->side_w - 1) / l->side_w;
-    l->tile_h = label_h + l->side_h * (l->patch_h + SEAM) - SEAM;
-    l->tile_w = l->side_w * (l->patch_w + SEAM) - SEAM;
+    l->tile_h = label_h + l->side_h * (l->patch_h + l->seam) - l->seam;
+    l->tile_w = l->side_w * (l->patch_w + l->seam) - l->seam;
     l->step_h = l->tile_h + GAP;
     l->step_w = at_least(l->tile_w, LABEL_LETTERS * CANVAS_TEXT_W * LABEL_SCALE) + GAP;
     l->rows = tiles_along(l->step_h, title_h);
@@ -108,12 +111,12 @@ static dcv_status draw_channel(const dcv_report_in *in, const layer *l, int64_t 
     snprintf(label, sizeof label, isnan(l->value[0]) ? "%lld -" : "%lld  %.3g", (long long)channel,
              (double)l->value[0]);
     canvas_text(sheet, y, x, l->step_w - GAP, LABEL_SCALE, label);
-    canvas_fill(sheet, y + label_h, x, l->tile_h - label_h, l->tile_w, GROUND);
+    canvas_fill(sheet, y + label_h, x, l->tile_h - label_h, l->tile_w, ground);
     for (int64_t i = 0; i < l->shown; i++) {
         const int32_t *b = l->box + 4 * i;
-        const int64_t py = y + label_h + i / l->side_w * (l->patch_h + SEAM),
-                      px = x + i % l->side_w * (l->patch_w + SEAM);
-        canvas_picture(sheet, py, px, l->patch + i * l->h * l->w * l->c, inside(b[0], b[2], l->h),
+        const int64_t py = y + label_h + i / l->side_w * (l->patch_h + l->seam),
+                      px = x + i % l->side_w * (l->patch_w + l->seam);
+        canvas_picture(sheet, py, px, l->patch + i * l->h * l->w * l->c, l->c, inside(b[0], b[2], l->h),
                        inside(b[1], b[3], l->w), l->w, l->scale);
     }
     return DCV_OK;
@@ -123,7 +126,7 @@ static dcv_status draw_sheet(const dcv_report_in *in, const layer *l, int64_t fi
                              int64_t pages, dcv_image *sheet)
 {
     const int64_t columns = at_most(n, l->columns), rows = (n + columns - 1) / columns;
-    DCV_TRY(canvas_new(title_h + rows * l->step_h, GAP + columns * l->step_w, l->c, sheet));
+    DCV_TRY(canvas_new(title_h + rows * l->step_h, GAP + columns * l->step_w, sheet));
     char *title =
         pages > 1 ? dcv_format("%s  %lld/%lld", l->title, (long long)page, (long long)pages) : dcv_strdup(l->title);
     if (!title)
