@@ -74,6 +74,8 @@ static void pack(void *engine, void *to)
 static dcv_status share_weights(dcv_network *net, dcv_share *share)
 {
     const void *packed = NULL;
+    if (!share)
+        return dcv_engine_pack_own(net->engine);
     DCV_TRY(dcv_share_once(share, dcv_engine_packed_bytes(net->engine), pack, net->engine, &packed));
     dcv_engine_attach(net->engine, packed);
     return DCV_OK;

@@ -414,6 +414,9 @@ static void test_text(void)
         read_text("job: search\noutput: o\nmodel: {file: m}\ndataset: {source: p.h5, preprocess: {scale: 2}}\n", &c));
     CHECK(strstr(c->text, "    scale: 2.0\n") && !strstr(c->text, "mean"));
     dcv_config_free(c);
+    CHECK_OK(read_text("job: search\noutput: o\nmodel: {file: m}\ndataset: {source: p.H5}\n", &c));
+    CHECK(c && !strstr(c->text, "preprocess"));
+    dcv_config_free(c);
 }
 
 /* What `new` prints is accepted once the required values are there. */
