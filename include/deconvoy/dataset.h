@@ -15,6 +15,7 @@
  * picture's own). rank 4 ([1,C,H,W]) for pictures; float .h5 data may have any shape. */
 typedef struct dcv_want {
     dcv_dims dims;
+    int64_t classes; /* of a classifier; a larger label number is DCV_EDATA. 0: not known, or does not matter */
 } dcv_want;
 
 typedef struct dcv_entry { /* one line of the manifest */
@@ -35,7 +36,7 @@ struct dcv_dataset {
     dcv_dims dims;                 /* network input of every item where fixed, [1,...]; else the largest */
     int c;                         /* channels delivered: 1 or 3, or what float data has */
     int64_t max_h, max_w;          /* largest network input; from headers where nothing fixes it */
-    bool fixed;                    /* every item has max_h x max_w */
+    bool fixed;                    /* something fixes rows and columns: every item has max_h x max_w */
     bool is_float;                 /* network input as it stands; there are no pictures */
     void *own;
 };
@@ -81,7 +82,8 @@ void dcv_item_clear(dcv_item *it);
 /* Rows and columns of item i's network input, known from the headers; 0 where a header could not be read. */
 void dcv_dataset_extent(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w);
 
-/* Bytes that reading one item may hold at most, for the memory limit. */
+/* Bytes that one read item holds at most (input and picture), for the memory limit.  While it is being decoded its
+ * file and its pixels come on top. */
 int64_t dcv_dataset_item_bytes(const dcv_dataset *d);
 
 /* Has an item's file changed since the manifest (size, mtime)? */

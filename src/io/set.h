@@ -14,7 +14,7 @@ typedef struct set { /* behind dcv_dataset.own */
     dcv_preprocess p;
     dcv_tables tables;
     int32_t *extent;    /* [n][2] rows, columns of each network input where they differ, 0 where unknown */
-    int64_t item_bytes; /* that reading one may hold */
+    int64_t item_bytes; /* that one read item holds */
 } set;
 
 /* Fail at a key where there is a configuration, else without a place. */

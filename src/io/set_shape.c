@@ -87,7 +87,7 @@ static dcv_status header_of(const set *x, int64_t i, dcv_image *head)
 
 /* What the headers of pictures say. */
 typedef struct survey {
-    int64_t good, max_h, max_w, most_px;
+    int64_t good, max_h, max_w;
     int channels;
     bool same;
     int32_t *extent;
@@ -99,7 +99,6 @@ static void survey_item(const set *x, int64_t i, survey *v)
     dcv_framing f;
     if (header_of(x, i, &head) != DCV_OK)
         return;
-    v->most_px = head.h * head.w > v->most_px ? head.h * head.w : v->most_px;
     if (dcv_framing_of(&x->p, head.h, head.w, &f) != DCV_OK)
         return;
     v->same = v->same && (!v->good || (f.h == v->max_h && f.w == v->max_w));
@@ -107,10 +106,8 @@ static void survey_item(const set *x, int64_t i, survey *v)
     v->max_w = f.w > v->max_w ? f.w : v->max_w;
     v->channels = head.c > v->channels ? head.c : v->channels;
     v->good++;
-    if (v->extent) {
-        v->extent[2 * i] = (int32_t)f.h;
-        v->extent[2 * i + 1] = (int32_t)f.w;
-    }
+    v->extent[2 * i] = (int32_t)f.h;
+    v->extent[2 * i + 1] = (int32_t)f.w;
 }
 
 /* Headers of all pictures; those that cannot be read will fail as items. */
@@ -127,37 +124,6 @@ static dcv_status survey_all(set *x, survey *v)
         return dcv_fail_in(DCV_EDATA, "%s: not one of %lld pictures can be used; the last", x->s.shown,
                            (long long)x->d.n);
     return DCV_OK;
-}
-
-/* Only the FEW largest files, for an estimate of memory. */
-static void survey_largest(const set *x, survey *v)
-{
-    enum { FEW = 8 };
-    int64_t at[FEW], n = 0;
-    *v = (survey){.channels = 1, .same = true};
-    for (int64_t i = 0; i < x->d.n; i++) {
-        int64_t k = n < FEW ? n++ : FEW;
-        while (k > 0 && x->d.entry[i].bytes > x->d.entry[at[k - 1]].bytes) {
-            if (k < FEW)
-                at[k] = at[k - 1];
-            k--;
-        }
-        if (k < FEW)
-            at[k] = i;
-    }
-    for (int64_t k = 0; k < n; k++)
-        survey_item(x, at[k], v);
-}
-
-/* Bytes held while one picture is read: the file, the decoder's own (coefficients of a progressive JPEG), two
- * pictures and the network input. */
-static int64_t picture_bytes(const set *x, int64_t most_px)
-{
-    int64_t file = 0;
-    for (int64_t i = 0; i < x->d.n; i++)
-        file = x->d.entry[i].bytes > file ? x->d.entry[i].bytes : file;
-    const int64_t c = x->d.c ? x->d.c : 3, out_px = x->d.max_h * x->d.max_w;
-    return file + (x->s.content == DCV_CONTENT_ENCODED ? 12 : 3) * most_px + out_px * c * 5;
 }
 
 /* Options that contradict the network's fixed rows and columns are wrong before any picture is read. */
@@ -181,47 +147,67 @@ dcv_status dcv_set_does_not_fit(const set *x, int64_t h, int64_t w)
                     (long long)(x->want_w < 0 ? w : x->want_w));
 }
 
-static dcv_status choose_extents(const dcv_config *c, set *x)
+/* Pictures of an array are all of one size: they fit, or none does. */
+static dcv_status array_extents(const set *x, int64_t *h, int64_t *w)
+{
+    dcv_framing f;
+    dcv_status st = dcv_framing_of(&x->p, x->s.item.d[0], x->s.item.d[1], &f);
+    *h = f.h;
+    *w = f.w;
+    if (st == DCV_OK && ((x->want_h >= 0 && x->want_h != f.h) || (x->want_w >= 0 && x->want_w != f.w)))
+        st = dcv_set_does_not_fit(x, f.h, f.w);
+    return st == DCV_OK ? st : dcv_fail_in(st, "%s: its pictures", x->s.shown);
+}
+
+/* Without a network: grey if all pictures are, and one size if they happen to have one. */
+static dcv_status choose_plain(const dcv_config *c, set *x, survey *v)
+{
+    if (x->s.content == DCV_CONTENT_PIXELS)
+        v->channels = (int)x->s.item.d[2];
+    else if (!v->good)
+        DCV_TRY(survey_all(x, v));
+    x->d.c = v->channels;
+    DCV_TRY(check_lists(c, x, x->d.c));
+    dcv_tables_make(&x->p, x->d.c, &x->tables);
+    return DCV_OK;
+}
+
+static dcv_status choose_extents(const dcv_config *c, set *x, bool network)
 {
     survey v = {.channels = 1};
-    int64_t h, w;
+    int64_t h = x->want_h, w = x->want_w;
     x->d.fixed = true;
-    if (framed(&x->p, &h, &w)) {
+    if (framed(&x->p, &h, &w))
         DCV_TRY(check_frame(c, x, h, w));
-    } else if (x->s.content == DCV_CONTENT_PIXELS) {
-        dcv_framing f;
-        dcv_status st = dcv_framing_of(&x->p, x->s.item.d[0], x->s.item.d[1], &f);
-        h = f.h;
-        w = f.w;
-        if (st == DCV_OK && ((x->want_h >= 0 && x->want_h != h) || (x->want_w >= 0 && x->want_w != w)))
-            st = dcv_set_does_not_fit(x, h, w);
-        if (st != DCV_OK)
-            return dcv_fail_in(st, "%s: its pictures", x->s.shown);
-    } else if (x->want_h >= 0 && x->want_w >= 0) {
-        h = x->want_h;
-        w = x->want_w;
-    } else {
+    else if (x->s.content == DCV_CONTENT_PIXELS)
+        DCV_TRY(array_extents(x, &h, &w));
+    else if (h < 0 || w < 0) {
         DCV_TRY(survey_all(x, &v));
-        h = x->want_h >= 0 ? x->want_h : v.max_h;
-        w = x->want_w >= 0 ? x->want_w : v.max_w;
-        x->d.fixed = v.same;
+        h = h < 0 ? v.max_h : h;
+        w = w < 0 ? v.max_w : w;
+        x->d.fixed = !network && v.same;
     }
     x->d.max_h = h;
     x->d.max_w = w;
-    if (!v.good)
-        survey_largest(x, &v);
-    if (x->d.c == 0) {
-        if (x->s.content == DCV_CONTENT_ENCODED && v.good < x->d.n)
-            DCV_TRY(survey_all(x, &v));
-        x->d.c = v.channels;
-        DCV_TRY(check_lists(c, x, x->d.c));
-        dcv_tables_make(&x->p, x->d.c, &x->tables);
-    }
+    if (x->d.c == 0)
+        DCV_TRY(choose_plain(c, x, &v));
     if (x->d.fixed) { /* every item that can be read has these extents */
         dcv_free(x->extent);
         x->extent = NULL;
     }
-    x->item_bytes = picture_bytes(x, v.most_px);
+    x->item_bytes = x->d.c * h * w * (int64_t)(sizeof(float) + 1);
+    return DCV_OK;
+}
+
+/* A label beyond what the network knows is wrong data; names that it does not know are counted, never beyond. */
+static dcv_status check_classes(const set *x, const dcv_want *want)
+{
+    if (!want || want->classes <= 0 || x->d.label_name || x->d.classes <= want->classes)
+        return DCV_OK;
+    for (int64_t i = 0; i < x->s.m.n; i++)
+        if (x->s.m.entry[i].label >= want->classes)
+            return dcv_fail(DCV_EDATA, "%s: label %d of %s; the network has %lld classes", x->s.shown,
+                            (int)x->s.m.entry[i].label, x->s.m.entry[i].name, (long long)want->classes);
     return DCV_OK;
 }
 
@@ -277,16 +263,17 @@ static dcv_status choose_floats(const dcv_config *c, set *x, const dcv_want *wan
     x->d.c = it->n > 1 ? (int)it->d[1] : 1;
     x->d.max_h = it->n == 4 ? x->d.dims.d[2] : 1;
     x->d.max_w = it->n == 4 ? x->d.dims.d[3] : it->n == 3 ? it->d[2] : 1;
-    x->item_bytes = dcv_count(it) * 9;
+    x->item_bytes = dcv_count(&x->d.dims) * (int64_t)(sizeof(float) + 1);
     return DCV_OK;
 }
 
 dcv_status dcv_set_shape(const dcv_config *c, set *x, const dcv_want *want)
 {
+    DCV_TRY(check_classes(x, want));
     if (x->s.content == DCV_CONTENT_FLOATS)
         return choose_floats(c, x, want);
     DCV_TRY(choose_channels(c, x, want));
-    DCV_TRY(choose_extents(c, x));
+    DCV_TRY(choose_extents(c, x, want != NULL));
     x->d.dims = (dcv_dims){4, {1, x->d.c, x->d.max_h, x->d.max_w}};
     return DCV_OK;
 }

@@ -107,7 +107,7 @@ static dcv_status open_all(dcv_network *net, dcv_share *share)
     DCV_TRY(dcv_backend_choose(&net->backend));
     DCV_TRY(open_model(net));
     DCV_TRY(input_dims(net, &dims));
-    DCV_TRY(dcv_dataset_open(net->config, &(dcv_want){dims}, net->labels, &net->dataset));
+    DCV_TRY(dcv_dataset_open(net->config, &(dcv_want){.dims = dims}, net->labels, &net->dataset));
     if (dims.n == 4) {
         dims.d[2] = net->dataset->max_h;
         dims.d[3] = net->dataset->max_w;

@@ -58,13 +58,11 @@ static const dcv_section section = {
 
 /* Open with lines of a dataset section. want: NULL for [1,3,H,W] as each picture has it. */
 static dcv_config *config;
+static int64_t classes; /* of the network */
 static dcv_status open_yaml(const char *lines, const dcv_dims *want, const dcv_labels *labels, dcv_dataset **out)
 {
     char text[2000];
-    const dcv_want any = {{4, {1, 3, -1, -1}}};
-    dcv_want w = any;
-    if (want)
-        w.dims = *want;
+    const dcv_want w = {.dims = want ? *want : (dcv_dims){4, {1, 3, -1, -1}}, .classes = classes};
     *out = NULL;
     snprintf(text, sizeof text, "job: infer\noutput: o.h5\ndataset:\n%s\n", lines);
     put_text("job.yaml", text);
@@ -433,7 +431,7 @@ static void tar(void)
     CHECK(!dcv_dataset_changed(d, 1));
     dcv_dataset_free(d);
     CHECK_OK(open_yaml("  source: zoo.tar\n  limit: 3", NULL, NULL, &d)); /* headers of members */
-    CHECK(d->fixed && d->max_h == 6 && d->max_w == 8);
+    CHECK(!d->fixed && d->max_h == 6 && d->max_w == 8);
     dcv_dataset_free(d);
     put("zoo.tar", t, members - 600);
     CHECK_FAILS(open_yaml("  source: zoo.tar", &fixed, NULL, &d), DCV_EDATA, "zoo.tar: tar: ");
@@ -473,6 +471,10 @@ static void h5_pictures(void)
     dcv_dataset *d;
     dcv_item it;
     make_h5("p.h5", "/images", DCV_U8, (dcv_dims){4, {4, 28, 28, 3}}, px, "/labels", labels);
+    classes = 3;
+    CHECK_FAILS(open_yaml("  source: p.h5", NULL, NULL, &d), DCV_EDATA,
+                "p.h5: label 3 of 000000; the network has 3 classes");
+    classes = 0;
     CHECK_OK(open_yaml("  source: p.h5\n  preprocess: {channels: bgr}", NULL, NULL, &d));
     CHECK(d->n == 4 && d->classes == 4 && d->fixed && d->max_h == 28 && !d->is_float && named(d, 0, "000000", 3));
     CHECK(named(d, 1, "000001", -1));
