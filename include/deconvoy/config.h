@@ -113,6 +113,10 @@ void dcv_config_free(dcv_config *c);
  * list's element); a key that is not written points at its section.  Always DCV_ECONFIG. */
 dcv_status dcv_config_fail(const dcv_config *c, const char *key, const char *fmt, ...) DCV_PRINTF(3, 4);
 
+/* Fail for an input file that a key names and that cannot be opened (errno says why), with the nearest name in its
+ * folder.  file: the path tried; shown: as the user wrote it; c NULL: no place.  Always DCV_ENOINPUT. */
+dcv_status dcv_config_missing(const dcv_config *c, const char *key, const char *file, const char *shown);
+
 /* Was this key written by the user (in the file or by --set)? */
 bool dcv_config_given(const dcv_config *c, const char *key);
 

@@ -44,48 +44,6 @@ static dcv_status again_at(const dcv_config *c, const char *key)
     return dcv_config_fail(c, key, "%s", text);
 }
 
-/* The name in folder nearest to word, in buf; "" if none is near. */
-static const char *nearest_in(const char *folder, const char *word, char *buf, size_t n)
-{
-    enum { MOST = 4096 };
-    const char *best = NULL;
-    dcv_arena *arena = NULL;
-    const char **name = dcv_alloc(MOST, sizeof *name);
-    DIR *dir = opendir(folder);
-    size_t count = 0;
-    buf[0] = 0;
-    if (dir && name && dcv_arena_new(&arena) == DCV_OK) {
-        for (struct dirent *e; count < MOST && (e = readdir(dir));)
-            if (e->d_name[0] != '.' && (name[count] = dcv_arena_strdup(arena, e->d_name)))
-                count++;
-        best = dcv_nearest(word, name, count);
-    }
-    if (best)
-        snprintf(buf, n, "; nearest name there: %s", best);
-    if (dir)
-        closedir(dir);
-    dcv_arena_free(arena);
-    dcv_free(name);
-    return buf;
-}
-
-static dcv_status missing(const dcv_config *c, const char *file, const char *shown, const char *key)
-{
-    const int why = errno;
-    char folder[4096], hint[512];
-    snprintf(folder, sizeof folder, "%s", file);
-    while (strlen(folder) > 1 && folder[strlen(folder) - 1] == '/')
-        folder[strlen(folder) - 1] = 0;
-    char *slash = strrchr(folder, '/');
-    const char *base = slash ? slash + 1 : folder;
-    char word[512];
-    snprintf(word, sizeof word, "%.500s", base);
-    if (slash)
-        slash[slash == folder] = 0;
-    return dcv_set_wrong(c, DCV_ENOINPUT, key, "%s: %s%s", shown, strerror(why),
-                         nearest_in(slash ? folder : ".", word, hint, sizeof hint));
-}
-
 /* --- what kind of source ------------------------------------------------------------------- */
 
 static const dcv_source_kind *kind_of(const char *file, const struct stat *info)
@@ -117,7 +75,7 @@ static dcv_status source_open(const dcv_config *c, set *x, const dcv_source_ask 
 {
     struct stat info;
     if (stat(ask->file, &info) != 0)
-        return missing(c, ask->file, ask->shown, "dataset.source");
+        return dcv_config_missing(c, "dataset.source", ask->file, ask->shown);
     if (access(ask->file, R_OK) != 0)
         return dcv_set_wrong(c, DCV_ENOINPUT, "dataset.source", "%s: %s", ask->shown, strerror(errno));
     if (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode))
@@ -174,7 +132,7 @@ static dcv_status label(const dcv_config *c, set *x, const char *labels, const c
     else if (labels && strcmp(labels, "none") != 0) {
         errno = 0;
         if (access(labels_file, R_OK) != 0)
-            return missing(c, labels_file, labels, "dataset.labels");
+            return dcv_config_missing(c, "dataset.labels", labels_file, labels);
         DCV_TRY(dcv_manifest_label_file(&x->s.m, labels_file, labels));
     }
     const char **name;

@@ -95,8 +95,9 @@ hid_t store_type(const store_dataset *d)
         }
         return t;
     }
-    const hid_t known[] = {[DCV_F32] = H5T_IEEE_F32LE, [DCV_F64] = H5T_IEEE_F64LE, [DCV_I32] = H5T_STD_I32LE,
-                           [DCV_I64] = H5T_STD_I64LE,  [DCV_U8] = H5T_STD_U8LE,    [STORE_U32] = H5T_STD_U32LE};
+    const hid_t known[] = {
+        [DCV_F32] = H5T_IEEE_F32LE, [DCV_F64] = H5T_IEEE_F64LE, [DCV_I16] = H5T_STD_I16LE,  [DCV_I32] = H5T_STD_I32LE,
+        [DCV_I64] = H5T_STD_I64LE,  [DCV_U8] = H5T_STD_U8LE,    [STORE_U32] = H5T_STD_U32LE};
     return H5Tcopy(known[d->type]);
 }
 

@@ -203,11 +203,8 @@ static dcv_dtype nearest_type(hid_t type)
 /* Memory type for element type t; a constant of the library. */
 static hid_t memory_type(dcv_dtype t)
 {
-    const hid_t known[] = {[DCV_F32] = H5T_IEEE_F32LE,
-                           [DCV_F64] = H5T_IEEE_F64LE,
-                           [DCV_I32] = H5T_STD_I32LE,
-                           [DCV_I64] = H5T_STD_I64LE,
-                           [DCV_U8] = H5T_STD_U8LE};
+    const hid_t known[] = {[DCV_F32] = H5T_IEEE_F32LE, [DCV_F64] = H5T_IEEE_F64LE, [DCV_I16] = H5T_STD_I16LE,
+                           [DCV_I32] = H5T_STD_I32LE,  [DCV_I64] = H5T_STD_I64LE,  [DCV_U8] = H5T_STD_U8LE};
     return known[t];
 }
 

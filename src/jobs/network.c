@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { VIEWS = 4 };                      /* sizes of input whose engines a thread keeps */
 static const double nominal_gflops = 50; /* the speed that unit_seconds is counted at */
@@ -30,13 +31,22 @@ private;
 
 /* --- Opening ---------------------------------------------------------------------- */
 
+/* A file that a key names must be readable before its reader is asked, whose message knows no key. */
+static dcv_status is_there(const dcv_config *c, const char *key, const char *file)
+{
+    return access(dcv_config_path(c, file), R_OK) == 0 ? DCV_OK
+                                                       : dcv_config_missing(c, key, dcv_config_path(c, file), file);
+}
+
 static dcv_status open_model(dcv_network *net)
 {
     const dcv_config *c = net->config;
+    DCV_TRY(is_there(c, "model.file", c->model.file));
     DCV_TRY(dcv_model_open(dcv_config_path(c, c->model.file), &net->model));
-    if (c->model.labels)
-        DCV_TRY(dcv_labels_read(dcv_config_path(c, c->model.labels), &net->labels));
-    return DCV_OK;
+    if (!c->model.labels)
+        return DCV_OK;
+    DCV_TRY(is_there(c, "model.labels", c->model.labels));
+    return dcv_labels_read(dcv_config_path(c, c->model.labels), &net->labels);
 }
 
 /* Graph inputs other than the first would need a source of their own. */
