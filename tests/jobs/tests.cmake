@@ -1,0 +1,18 @@
+# Jobs from end to end, against references of another origin.  Not part of `-L unit`: they take minutes.
+find_program(DCV_SYSTEM_PYTHON3 python3 PATHS /usr/bin NO_DEFAULT_PATH)
+if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
+  set(backends blas)
+  if(DNNL_LIBRARY AND DNNL_INCLUDE_DIR)
+    set(backends blas,onednn)
+  endif()
+  foreach(case top_strict top_fast top_backends top_threads top_variants top_labels infer_squeezenet infer_backends infer_small
+               fashion sources sources_top bad_pictures bad_config bad_files again)
+    add_test(
+      NAME jobs/${case}
+      COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/run_cases.py ${case} --deconvoy $<TARGET_FILE:deconvoy>
+              --source ${CMAKE_SOURCE_DIR} --work ${CMAKE_CURRENT_BINARY_DIR}/jobs --mpiexec ${MPIEXEC_EXECUTABLE} --backends ${backends})
+    set_tests_properties(jobs/${case} PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
+  endforeach()
+  add_test(NAME jobs/verdict COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/verdict.py)
+  set_tests_properties(jobs/verdict PROPERTIES LABELS unit TIMEOUT 60)
+endif()
