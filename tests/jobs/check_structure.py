@@ -21,7 +21,7 @@ from verdict import Verdict, crc32c, text
 
 ROOT = {"format", "format_version", "job", "config_yaml", "config_sha256", "model_sha256", "dataset_sha256", "numerics",
         "code_version"}
-NEXUS = {"NX_class", "default"}
+OWN = {"NX_class", "default", "plan_sha256"}  # for viewers, and for the program itself
 RUN_JSON = {"ranks", "threads", "items", "units", "resumed_units", "failed_items", "wall_s", "compute_s", "read_s", "write_s",
             "wait_s", "items_per_s", "gflops", "peak_rss_bytes", "hosts", "started", "finished"}
 # One letter an axis: equal letters are equal extents; N = items, digits are themselves.
@@ -52,7 +52,7 @@ def fixed_utf8(v, d, rank, length=None):
 
 def check_root(v, f, o):
     have = set(f.attrs)
-    v.check(ROOT <= have and have <= ROOT | NEXUS, "root attributes", sorted(have ^ ROOT))
+    v.check(ROOT <= have and have <= ROOT | OWN, "root attributes", sorted(ROOT - have), sorted(have - ROOT - OWN))
     a = {k: text(f.attrs[k]) for k in have}
     v.check(a["format"] == "deconvoy" and f.attrs["format_version"] == 1, "format", a["format"], f.attrs["format_version"])
     v.check(a["config_sha256"] == hashlib.sha256(a["config_yaml"].encode()).hexdigest(), "config_sha256")

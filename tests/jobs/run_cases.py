@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import zlib
 
 try:
     import h5py
@@ -97,6 +98,15 @@ def different_sets(a, b):
         f.visititems(lambda n, d: found.append(n) if isinstance(d, h5py.Dataset)
                      and (n not in g or g[n].shape != d.shape or g[n][()].tobytes() != d[()].tobytes()) else None)
     return found[:8]
+
+
+def as_it_stands(b, config):
+    """The config without its preprocess line: float input is taken as it stands."""
+    with open(os.path.join(HERE, config), encoding="utf-8") as f:
+        lines = [line for line in f if "preprocess:" not in line]
+    with open(b.path(config), "w", encoding="utf-8") as f:
+        f.writelines(lines)
+    return b.path(config)
 
 
 def sources(b, model, source):
@@ -263,9 +273,10 @@ def case_infer_small(b):
     digits(b)
     expected = os.path.join(b.data, "expected_forward.json")
     files = []
-    for name, more in (("pictures", []), ("hwc", []), ("floats", ["dataset.preprocess={}"]), ("doubles", ["dataset.preprocess={}"])):
-        sets = infer_sets(b, "mnist_cntk.onnx", b.path(name + ".h5")) + more
-        files.append(every_run_alike(b, "mnist_infer.yaml", sets, "mnist_" + name, ranks=(1, 2)))
+    for name in ("pictures", "hwc", "floats", "doubles"):
+        config = "mnist_infer.yaml" if name in ("pictures", "hwc") else as_it_stands(b, "mnist_infer.yaml")
+        sets = infer_sets(b, "mnist_cntk.onnx", b.path(name + ".h5"))
+        files.append(every_run_alike(b, config, sets, "mnist_" + name, ranks=(1, 2)))
         b.program("check_infer.py", files[-1], "mnist", "--expected", expected)
         b.same_sets(files[0], files[-1], ["/infer/top_class", "/infer/top_probability", "/infer/Plus214_Output_0"])
     b.program("check_structure.py", files[0], "--model", b.model("mnist_cntk.onnx"), "--complete")
@@ -309,57 +320,75 @@ def check_fashion_top(b, top, inferred):
 
 # --- Sources ----------------------------------------------------------------------------
 
+ANSWERS = ["/infer/prob", "/infer/top_class", "/infer/top_probability", "/inputs/width", "/inputs/height", "/inputs/status"]
+PLACES = ("value", "image", "position", "box", "mean", "std", "nonzero", "histogram")
+
+
+def tar_of(b, folder, name):
+    """Members in another order than their names', which must not matter."""
+    with tarfile.open(b.path(name), "w") as tar:
+        for n in sorted(os.listdir(folder), reverse=True):
+            tar.add(os.path.join(folder, n), arcname=n)
+    return b.path(name)
+
+
 def case_sources(b):
     folder = b.photos("exact227")
     names = sorted(os.listdir(folder), key=os.fsencode)
-    with tarfile.open(b.path("exact227.tar"), "w") as tar:
-        for n in reversed(names):
-            tar.add(os.path.join(folder, n), arcname=n)
+    tar_of(b, folder, "exact227.tar")
     with open(b.path("list.txt"), "w", encoding="utf-8") as f:
         f.writelines(os.path.join(folder, n) + "\n" for n in names)
-    packed = b.path("packed.h5")
-    code, out, err, _ = b.call(["pack", folder, "-o", packed])
-    b.v.check(code == 0, "pack", code, out, err)
-    with h5py.File(packed, "r") as f:
+    with h5py.File(b.path("array.h5"), "w") as f:
+        f["/images"] = np.stack([read_png(os.path.join(folder, n))[:, :, :3] for n in names])
+    want = b.run("squeezenet_infer.yaml", "folder.h5", infer_sets(b))
+    for i, source in enumerate(("exact227.tar", "list.txt", "array.h5")):
+        got = b.run("squeezenet_infer.yaml", source + ".result.h5", infer_sets(b, source=b.path(source)), 1 + i)
+        b.same_sets(want, got, ANSWERS)
+        b.program("check_structure.py", got, "--complete")
+    one = b.run("squeezenet_infer.yaml", "one.h5", infer_sets(b, source=os.path.join(folder, names[2])))
+    with h5py.File(want, "r") as f, h5py.File(one, "r") as g:
+        b.v.check(np.array_equal(f["/infer/prob"][2:3], g["/infer/prob"][:]), "one picture")
+    want = b.run("squeezenet_top.yaml", "top.h5", top_sets(b) + ["max_activation.crop_limit=16"], 2)
+    got = b.run("squeezenet_top.yaml", "tar.h5", top_sets(b, tar_of(b, b.photos("caltech101"), "caltech101.tar"))
+                + ["max_activation.crop_limit=16"], 3)
+    with h5py.File(want, "r") as f:
+        groups = list(f["/max_activation"])
+    b.same_sets(want, got, [f"/max_activation/{g}/{k}" for g in groups for k in PLACES] +
+                ["/max_activation/conv1_2/patch", "/inputs/name"])
+
+
+def case_pack(b):
+    """Packed data give what the folder gives."""
+    folder = b.photos("exact227")
+    names = sorted(os.listdir(folder), key=os.fsencode)
+    pack(b, folder, "pictures.h5")
+    with h5py.File(b.path("pictures.h5"), "r") as f:
         b.v.check(f["/images"].dtype == np.uint8 and f["/images"].shape == (8, 227, 227, 3), "/images", f["/images"])
         b.v.check([text(n) for n in f["/names"][:]] == names, "/names", f["/names"][:])
         for i, n in enumerate(names):
             b.v.check(np.array_equal(f["/images"][i], read_png(os.path.join(folder, n))[:, :, :3]), "packed", n)
     want = b.run("squeezenet_infer.yaml", "folder.h5", infer_sets(b))
-    answers = ["/infer/prob", "/infer/top_class", "/infer/top_probability", "/inputs/width", "/inputs/height", "/inputs/status"]
-    for i, source in enumerate(("exact227.tar", "list.txt", "packed.h5")):
-        got = b.run("squeezenet_infer.yaml", source + ".result.h5", infer_sets(b, source=b.path(source)), 1 + i)
-        b.same_sets(want, got, answers)
-        b.program("check_structure.py", got, "--complete")
-    one = b.run("squeezenet_infer.yaml", "one.h5", infer_sets(b, source=os.path.join(folder, names[2])))
-    with h5py.File(want, "r") as f, h5py.File(one, "r") as g:
-        b.v.check(np.array_equal(f["/infer/prob"][2:3], g["/infer/prob"][:]), "one picture")
+    got = b.run("squeezenet_infer.yaml", "packed.h5", infer_sets(b, source=b.path("pictures.h5")), 2)
+    b.same_sets(want, got, ANSWERS)
+
+    pack(b, b.photos("caltech101"), "input.h5", "preset=caffe", "resize=256", "crop=224")
+    check_packed(b, b.path("input.h5"), np.load(os.path.join(HERE, "../golden/jobs/max_activation.npz")))
+    some = ["max_activation.patches=false"]
+    want = b.run("squeezenet_top.yaml", "photos.h5", top_sets(b) + some, 2)
+    got = b.run(as_it_stands(b, "squeezenet_top.yaml"), "top.h5", top_sets(b, b.path("input.h5")) + some, 2)
+    with h5py.File(want, "r") as f:
+        groups = list(f["/max_activation"])
+    b.same_sets(want, got, [f"/max_activation/{g}/{k}" for g in groups for k in PLACES])
 
 
-def case_sources_top(b):
-    """117 photographs as a folder, a tar, and packed as network input."""
-    names = sorted(os.listdir(b.photos("caltech101")), key=os.fsencode)
-    with tarfile.open(b.path("caltech101.tar"), "w") as tar:
-        for n in names:
-            tar.add(os.path.join(b.photos("caltech101"), n), arcname=n)
-    code, out, err, s = b.call(["pack", b.photos("caltech101"), "-o", b.path("input.h5"), "--preprocess", "preset=caffe",
-                                "--preprocess", "resize=256", "--preprocess", "crop=224"])
+def pack(b, source, name, *preprocess):
+    args = ["pack", source, "-o", b.path(name)] + [x for p in preprocess for x in ("--preprocess", p)]
+    code, out, err, s = b.call(args)
     print(f"pack {s:.2f} s")
     b.v.check(code == 0, "pack", code, out, err)
-    golden = np.load(os.path.join(HERE, "../golden/jobs/max_activation.npz"))
-    check_packed(b, b.path("input.h5"), golden)
-    some = ["max_activation.crop_limit=16"]
-    want = b.run("squeezenet_top.yaml", "folder.h5", top_sets(b) + some, 2)
-    tarred = b.run("squeezenet_top.yaml", "tar.h5", top_sets(b, b.path("caltech101.tar")) + some, 3)
-    packed = b.run("squeezenet_top.yaml", "packed.h5", top_sets(b, b.path("input.h5")) + some + ["dataset.preprocess={}"], 2)
-    groups = ["/max_activation/" + n.replace("/", ".") + "/" for n in golden["layers"]]
-    keys = ("value", "image", "position", "box", "mean", "std", "nonzero", "histogram")
-    b.same_sets(want, tarred, [g + k for g in groups for k in keys] + ["/max_activation/conv1_2/patch", "/inputs/name"])
-    b.same_sets(want, packed, [g + k for g in groups for k in keys])
 
 
 def check_packed(b, file, golden):
-    import zlib
     with h5py.File(file, "r") as f:
         b.v.check(f["/images"].dtype.str == "<f4" and f["/images"].shape == (117, 3, 224, 224), "/images", f["/images"])
         b.v.check([text(n) for n in f["/names"][:]] == list(golden["names"]), "/names")
@@ -426,7 +455,7 @@ def refused(b, what, args, code, message, ranks=0):
     got, out, err, s = b.call(args, ranks)
     lines = [line for line in err.splitlines() if line.startswith("deconvoy: ") and ": warning" not in line]
     print(f"{what}: {max(ranks, 1)} ranks, exit {got}, {s:.2f} s: {err.strip()}", flush=True)
-    b.v.check(got == code, what, ranks, "exit", got, "want", code, err)
+    b.v.check(got in np.atleast_1d(code), what, ranks, "exit", got, "want", code, err)
     b.v.check(len(lines) == 1 and len(err.splitlines()) == 1, what, ranks, "wants one line:", err)
     b.v.check(re.search(message, err), what, "message", err, "want", message)
     b.v.check(out == "", what, "stdout carries", out)
@@ -506,7 +535,7 @@ def case_bad_config(b):
         ("--set out of range", ["run", good, "--set", "infer.top=-3"], 78, r"--set infer\.top=-3"),
         ("--set of a layer", ["run", good, "--set", "infer.outputs=[porb]"], 78, r"--set infer\.outputs=\[porb\].*prob"),
         ("deadline that is no number", ["run", good, "--deadline", "soon"], 64, r"soon"),
-        ("a folder as config", ["run", b.work], 78, r""),
+        ("a folder as config", ["run", b.work], (66, 78), r""),
     ]:
         refused(b, what, args, code, message)
         refused(b, what, args, code, message, 3)
@@ -541,10 +570,12 @@ def case_bad_files(b):
     table = [(n, base(b.path(n), good_source), 65, re.escape(n)) for n in files if n.endswith(".onnx")]
     table += [(n, base(good_model, b.path(n)), 65, re.escape(n)) for n in ("broken.h5", "broken.tar", "zip.idx3-ubyte.gz", "linked.h5")]
     table += [
-        ("a list of missing pictures", base(good_model, b.path("list.txt")), 65, r"nowhere\.png|list\.txt|every"),
+        ("a list of missing pictures", base(good_model, b.path("list.txt"))[:-1] + ["output=" + b.path("none.h5")], 65, r"every"),
         ("an empty list", base(good_model, b.path("empty.txt")), 65, r"empty\.txt"),
         ("an empty folder", base(good_model, b.path("nothing")), 65, r"nothing"),
-        ("data of another shape", base(good_model, b.path("shape.h5")) + ["--set", "dataset.preprocess={}"], 65, r"shape\.h5"),
+        ("data of another shape", base(good_model, b.path("shape.h5")), 65, r"shape\.h5"),
+        ("the same as it stands", ["run", as_it_stands(b, "squeezenet_infer.yaml")] + base(good_model, b.path("shape.h5"))[2:], 65,
+         r"shape\.h5"),
         ("a path that is not in the file", base(good_model, b.path("shape.h5")) + ["--set", "dataset.path=/imges"], 78, r"imges.*images"),
         ("output is a folder", base(good_model, good_source)[:-1] + ["output=" + b.path("folder.h5")], 74, r"folder\.h5"),
         ("output below a file", base(good_model, good_source)[:-1] + ["output=" + b.path("list.txt/out.h5")], 74, r"list\.txt"),

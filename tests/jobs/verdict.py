@@ -19,11 +19,12 @@ class Verdict:
     def check(self, good, *message):
         """All of good (a truth value or an array of them)."""
         self.checks += 1
-        if not np.all(good):
+        good = bool(good.all()) if isinstance(good, np.ndarray) else bool(good)
+        if not good:
             self.failures += 1
             if self.failures <= SHOWN:
                 print("FAIL:", *message)
-        return bool(np.all(good))
+        return good
 
     def near(self, what, got, want, tolerance):
         """|got - want| <= tolerance everywhere; remembers the largest share of the tolerance."""
