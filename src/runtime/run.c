@@ -16,6 +16,7 @@
 #include "runtime/budget.h"
 #include "runtime/file.h"
 #include "runtime/inputs.h"
+#include "runtime/lease.h"
 #include "deconvoy/journal.h"
 #include "runtime/master.h"
 #include "runtime/plan.h"
@@ -38,6 +39,7 @@ typedef struct run {
     dcv_share *share;
     dcv_store *store;
     dcv_output *out;
+    lease *lease; /* rank 0 */
     plan_hash hash;
     worker *worker;
     master *master; /* rank 0 */
@@ -197,6 +199,7 @@ static dcv_status start_over(run *r)
 static dcv_status make_output(run *r)
 {
     DCV_TRY(output_folder(r->out));
+    DCV_TRY(lease_take(r->out, r->c->runtime.wait, &r->lease));
     if (!r->o->fresh)
         DCV_TRY(look_around(r));
     if (r->complete)
@@ -274,6 +277,7 @@ static void pass_work(run *r)
             hear(r, &m);
             any = true;
         }
+        lease_beat(r->lease);
         if (signals_stop())
             worker_stop(r->worker);
         any |= worker_step(r->worker);
@@ -450,6 +454,7 @@ dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_
     signals_restore();
     worker_free(r.worker);
     master_free(r.master);
+    lease_free(r.lease);
     output_free(r.out);
     dcv_store_free(r.store);
     if (r.job)

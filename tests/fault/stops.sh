@@ -43,4 +43,18 @@ want 0 "$toy" "$dir/d.h5" items=20 per_unit=1 # the old result is still there, a
 want 0 ranks 2 "$toy" "$dir/d.h5" $job
 same "$dir/reference.h5" "$dir/d.h5"
 alone "$dir/d.h5"
+
+# A second run on the same output: 75, at once or after runtime.wait, and nothing is touched.
+"$toy" "$dir/l.h5" $job &
+pid=$!
+sleep 0.7
+want 75 "$toy" "$dir/l.h5" $job fresh=1
+said "is being written by process $pid"
+want 75 ranks 2 "$toy" "$dir/l.h5" $job
+once
+want 0 "$toy" "$dir/l.h5" $job wait=60
+said "complete already"
+wait $pid || bad "the first run was disturbed"
+same "$dir/reference.h5" "$dir/l.h5"
+alone "$dir/l.h5"
 exit $failed
