@@ -62,6 +62,10 @@ typedef struct dcv_job_kind {
      * state (NULL otherwise).  DCV_EDATA stops the run (on_error: fail); item failures are recorded in r. */
     dcv_status (*compute)(dcv_job *job, int p, int64_t unit, int thread, void *input, void *state, dcv_result *r);
 
+    /* Put what a unit has whose items have all failed, and record each of them with message: computing
+     * it has killed its process three times.  state as in compute.  NULL: such a unit stops the run. */
+    dcv_status (*fail_unit)(dcv_job *job, int p, int64_t unit, const char *message, void *state, dcv_result *r);
+
     /* Gathering phases. */
     void (*state_clear)(const dcv_job *job, int p, void *state);
     void (*state_fold)(const dcv_job *job, int p, void *into, const void *block); /* block comes after all in into */

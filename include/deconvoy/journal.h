@@ -19,7 +19,7 @@ typedef enum dcv_record_kind {
     DCV_RECORD_WROTE,     /* a = offset in the file, b = bytes, data_crc */
     DCV_RECORD_FAILED,    /* a = item, b = number of the stretch of its message in text */
     DCV_RECORD_UNITS,     /* a = first, b = count */
-    DCV_RECORD_FAULT      /* a = unit, b = signal: computing it killed a process */
+    DCV_RECORD_FAULT      /* a = unit, b = signal: computing it killed a process (OUT.h5.journal.faults) */
 } dcv_record_kind;
 
 #define DCV_RECORD_TEXT 24

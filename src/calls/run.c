@@ -28,6 +28,7 @@ static dcv_status read_config(int argc, char **argv)
 static dcv_status before(int argc, char **argv)
 {
     DCV_TRY(read_config(argc, argv));
+    dcv_run_prepare();
     dcv_env_want_cpu(config->runtime.cpu);
     return dcv_env_rank() > 0 || dcv_env_again() ? DCV_OK : dcv_dataset_probe(config);
 }

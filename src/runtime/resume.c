@@ -134,21 +134,6 @@ static dcv_status units_done(replay *p, pending *w, const dcv_record *r)
     return st;
 }
 
-static dcv_status count_fault(resume *out, const dcv_record *r)
-{
-    for (int i = 0; i < out->n_faults; i++)
-        if (out->fault[i].phase == r->phase && out->fault[i].unit == r->a) {
-            out->fault[i].times++;
-            return DCV_OK;
-        }
-    fault_count *grown = dcv_realloc(out->fault, (size_t)out->n_faults, (size_t)out->n_faults + 1, sizeof *grown);
-    if (!grown)
-        return DCV_ENOMEM;
-    out->fault = grown;
-    out->fault[out->n_faults++] = (fault_count){r->phase, 1, (int)r->b, r->a};
-    return DCV_OK;
-}
-
 static dcv_status take(void *ctx, const dcv_record *r)
 {
     replay *p = ctx;
@@ -156,8 +141,6 @@ static dcv_status take(void *ctx, const dcv_record *r)
     if (r->kind == DCV_RECORD_BEGIN) /* what an earlier start left unfinished does not count */
         for (int i = 0; i < p->n_workers; i++)
             p->worker[i].n_at = p->worker[i].n_failed = 0;
-    if (r->kind == DCV_RECORD_FAULT)
-        return count_fault(p->out, r);
     if (r->kind != DCV_RECORD_WROTE && r->kind != DCV_RECORD_FAILED && r->kind != DCV_RECORD_UNITS)
         return DCV_OK;
     DCV_TRY(pending_of(p, r->worker, &w));
@@ -189,6 +172,5 @@ void resume_clear(resume *r)
 {
     for (int p = 0; p < MAX_PHASES; p++)
         dcv_free(r->done[p].at);
-    dcv_free(r->fault);
     *r = (resume){0};
 }

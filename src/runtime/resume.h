@@ -13,15 +13,8 @@ typedef struct unit_ranges {
     int64_t n, cap;
 } unit_ranges;
 
-typedef struct fault_count { /* a unit that killed the process that computed it */
-    int phase, times, signal;
-    int64_t unit;
-} fault_count;
-
 typedef struct resume {
     unit_ranges done[MAX_PHASES];
-    fault_count *fault;
-    int n_faults;
     int64_t units, distrusted; /* units done; of those looked at, how many had other bytes than they wrote */
 } resume;
 

@@ -14,9 +14,11 @@
 #include "deconvoy/run.h"
 #include "runtime/blocks.h"
 #include "runtime/budget.h"
+#include "runtime/faults.h"
 #include "runtime/file.h"
 #include "runtime/inputs.h"
 #include "runtime/lease.h"
+#include "runtime/orphans.h"
 #include "deconvoy/journal.h"
 #include "runtime/master.h"
 #include "runtime/plan.h"
@@ -39,6 +41,7 @@ typedef struct run {
     dcv_share *share;
     dcv_store *store;
     dcv_output *out;
+    fault_list faults;
     lease *lease; /* rank 0 */
     plan_hash hash;
     worker *worker;
@@ -114,6 +117,7 @@ static dcv_status tidy(const dcv_output *o)
 {
     DCV_TRY(dcv_journal_remove(o->final));
     inputs_remove(o);
+    faults_remove(o);
     return blocks_remove_all(o);
 }
 
@@ -223,6 +227,21 @@ static dcv_status open_output(run *r)
 
 /* --- Phases ------------------------------------------------------------------------ */
 
+/* Units that are not to be computed, as rank 0 has found them. */
+static dcv_status learn_faults(run *r)
+{
+    const dcv_status st = r->rank ? DCV_OK : faults_read(r->out, &r->hash.plan, &r->faults);
+    int32_t n = r->faults.n;
+    wire_bcast(WIRE_WORLD, 0, &n, sizeof n);
+    if (r->rank) {
+        r->faults.at = dcv_alloc((size_t)n, sizeof *r->faults.at);
+        r->faults.n = n;
+        DCV_CHECK(r->faults.at);
+    }
+    wire_bcast(WIRE_WORLD, 0, r->faults.at, n * (int64_t)sizeof *r->faults.at);
+    return st == DCV_OK ? faults_watch(r->out, &r->hash.plan) : st;
+}
+
 static dcv_status start_team(run *r)
 {
     dcv_phase first = {0};
@@ -231,7 +250,7 @@ static dcv_status start_team(run *r)
     DCV_TRY(budget_of(r->c, r->job, &first, r->rank == 0, &b));
     const bool computes = r->rank || r->size <= MASTER_ONLY;
     const int threads = (int)r->c->runtime.threads;
-    const team_options t = {r->job, r->out, &r->hash.plan, computes ? threads : 0, b.read_ahead};
+    const team_options t = {r->job, r->out, &r->hash.plan, computes ? threads : 0, b.read_ahead, &r->faults};
     DCV_TRY(worker_new(&t, &r->worker));
     if (r->rank)
         return DCV_OK;
@@ -412,6 +431,7 @@ static dcv_status work(run *r)
         return DCV_OK;
     }
     TOGETHER(r, open_output(r));
+    TOGETHER(r, learn_faults(r));
     TOGETHER(r, start_team(r));
     dcv_status st = DCV_OK;
     for (int p = 0; p < r->job->n_phases && st == DCV_OK; p++)
@@ -448,10 +468,14 @@ dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_
              .started = time(NULL)};
     *speaks = false;
     signals_catch();
+    if (wire_rank(WIRE_NODE) == 0)
+        orphans_remove();
     wire_listen();
     const dcv_status st = work(&r);
     wire_deaf();
     signals_restore();
+    faults_unwatch();
+    dcv_free(r.faults.at);
     worker_free(r.worker);
     master_free(r.master);
     lease_free(r.lease);

@@ -269,6 +269,30 @@ void team_kept(team *t, const finished *f)
     pthread_mutex_unlock(&t->lock);
 }
 
+/* Nothing is read for a unit that kills its process. */
+static dcv_status read_input(team *t, int64_t unit, void **input)
+{
+    fault_text verdict;
+    *input = NULL;
+    if (faults_verdict(t->o.faults, t->p, unit, verdict))
+        return DCV_OK;
+    faults_unit(t->p, unit);
+    const dcv_status st = t->kind->read(t->o.job, t->p, unit, input);
+    faults_unit(-1, 0);
+    return st;
+}
+
+/* A unit that kills its process is reported as failed instead. */
+static dcv_status give_up(engine_thread *e, int64_t unit, unit_task *task, const char *verdict, finished *f)
+{
+    team *t = e->team;
+    if (task->input && t->kind->drop)
+        t->kind->drop(t->o.job, task->input);
+    if (!t->kind->fail_unit)
+        return dcv_fail(DCV_EINTERNAL, "unit %lld of phase %s: %s", (long long)unit, t->phase.name, verdict);
+    return t->kind->fail_unit(t->o.job, t->p, unit, verdict, gathers(t) ? e->state : NULL, &f->result);
+}
+
 static dcv_status compute(engine_thread *e, unit_task *task, finished *f)
 {
     team *t = e->team;
@@ -276,7 +300,7 @@ static dcv_status compute(engine_thread *e, unit_task *task, finished *f)
     const int64_t unit = g->units.first + task->i;
     double began = now_s();
     if (t->kind->read && !task->is_read) {
-        DCV_TRY(t->kind->read(t->o.job, t->p, unit, &task->input));
+        DCV_TRY(read_input(t, unit, &task->input));
         const double now = now_s();
         e->spent.read_s += now - began;
         began = now;
@@ -289,9 +313,14 @@ static dcv_status compute(engine_thread *e, unit_task *task, finished *f)
             return st;
         }
     }
+    fault_text verdict;
+    if (faults_verdict(t->o.faults, t->p, unit, verdict))
+        return give_up(e, unit, task, verdict, f);
     const double wrote = f->result.write_s;
+    faults_unit(t->p, unit);
     const dcv_status st =
         t->kind->compute(t->o.job, t->p, unit, e->number, task->input, gathers(t) ? e->state : NULL, &f->result);
+    faults_unit(-1, 0);
     const double put = f->result.write_s - wrote;
     e->spent.compute_s += now_s() - began - put;
     e->spent.write_s += put;
@@ -376,6 +405,7 @@ static void *engine_main(void *arg)
             unlink_piece(t, p);
     }
     pthread_mutex_unlock(&t->lock);
+    faults_thread_end();
     return NULL;
 }
 
@@ -404,7 +434,7 @@ static void *reader_main(void *arg)
         pthread_mutex_unlock(&t->lock);
         const double began = now_s();
         dcv_message_clear();
-        const dcv_status st = t->kind->read(t->o.job, t->p, task.from->g.units.first + task.i, &task.input);
+        const dcv_status st = read_input(t, task.from->g.units.first + task.i, &task.input);
         pthread_mutex_lock(&t->lock);
         e->spent.read_s += now_s() - began;
         t->running--;
@@ -419,6 +449,7 @@ static void *reader_main(void *arg)
         pthread_cond_signal(&t->news);
     }
     pthread_mutex_unlock(&t->lock);
+    faults_thread_end();
     return NULL;
 }
 

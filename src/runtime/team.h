@@ -10,6 +10,7 @@
 #include "deconvoy/hash.h"
 #include "deconvoy/job.h"
 #include "deconvoy/worklist.h"
+#include "runtime/faults.h"
 #include "runtime/part.h"
 
 typedef struct team team;
@@ -18,8 +19,9 @@ typedef struct team_options {
     dcv_job *job;
     dcv_output *out;
     const dcv_sha256 *plan;
-    int threads;    /* 0: this rank only passes work out */
-    int read_ahead; /* units that may be held in read form beyond those being computed */
+    int threads;              /* 0: this rank only passes work out */
+    int read_ahead;           /* units that may be held in read form beyond those being computed */
+    const fault_list *faults; /* units that are not computed but reported as failed */
 } team_options;
 
 typedef struct finished { /* what one engine thread finished */

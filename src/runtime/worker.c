@@ -123,7 +123,7 @@ static void done_add(worker *w, done_entry e, const char *text)
     w->filled += bytes;
 }
 
-static void fault(worker *w, dcv_status st, const char *message)
+static void fail_all(worker *w, dcv_status st, const char *message)
 {
     if (w->status != DCV_OK)
         return;
@@ -179,7 +179,7 @@ static bool collect(worker *w)
         w->timed_units += f->units.count;
         w->timed_s += f->seconds;
         if (f->status != DCV_OK) {
-            fault(w, f->status, f->message);
+            fail_all(w, f->status, f->message);
             finished_free(f);
             continue;
         }
@@ -223,7 +223,7 @@ static bool sync_end(worker *w)
         char text[512];
         snprintf(text, sizeof text, "%s: %s", w->o.out->part, strerror(err));
         batch_clear(&w->syncing);
-        fault(w, DCV_EIO, text);
+        fail_all(w, DCV_EIO, text);
     } else {
         report_all(w, &w->syncing);
     }
@@ -272,7 +272,7 @@ void worker_hear(worker *w, const wire_message *m)
     w->n_grants++;
     w->asked--;
     if (!w->stopping && w->status == DCV_OK && team_give(w->team, &g) != DCV_OK)
-        fault(w, DCV_ENOMEM, dcv_message());
+        fail_all(w, DCV_ENOMEM, dcv_message());
 }
 
 static bool ask(worker *w)

@@ -182,6 +182,20 @@ static dcv_status toy_compute(dcv_job *j, int p, int64_t u, int thread, void *in
     return st;
 }
 
+static dcv_status toy_fail_unit(dcv_job *j, int p, int64_t u, const char *message, void *state, dcv_result *r)
+{
+    (void)state;
+    toy *t = (toy *)j;
+    const int64_t none = -1;
+    const uint8_t status = 2;
+    for (int64_t i = u * opt.per_unit; i < u * opt.per_unit + toy_unit_items(j, p, u); i++) {
+        DCV_TRY(dcv_result_put(r, p ? t->shifted : t->square, i, 1, &none));
+        DCV_TRY(dcv_result_put(r, t->status, i, 1, &status));
+        DCV_TRY(dcv_result_fail_item(r, i, message));
+    }
+    return DCV_OK;
+}
+
 static void toy_state_clear(const dcv_job *j, int p, void *state)
 {
     (void)j, (void)p;
@@ -225,6 +239,7 @@ const dcv_job_kind toy_kind = {
     .read = toy_read,
     .drop = toy_drop,
     .compute = toy_compute,
+    .fail_unit = toy_fail_unit,
     .state_clear = toy_state_clear,
     .state_fold = toy_state_fold,
     .finish = toy_finish,
