@@ -1,8 +1,7 @@
 /* engine.c -- a compiled network: made, packed, attached, freed. */
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include "engine/ops/batchnorm.h"
+#include "engine/pages.h"
 #include "engine/plan.h"
 
 enum { ALIGN_BYTES = 64 };
@@ -118,20 +117,6 @@ size_t dcv_engine_packed_bytes(const dcv_engine *e)
 
 /* ---- packing ---- */
 
-/* Weights that are packed are not read again: give their pages back.  Pages of a file are merely dropped. */
-static void page_out(const float *w, int64_t n)
-{
-#ifdef MADV_PAGEOUT
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t from = ((uintptr_t)w + page - 1) / page * page,
-                    to = ((uintptr_t)w + (uintptr_t)n * 4) / page * page;
-    if (to > from)
-        madvise((void *)from, to - from, MADV_PAGEOUT); /* only a hint: whether it works does not matter */
-#else
-    (void)w, (void)n;
-#endif
-}
-
 static dcv_status pack_conv(const dcv_engine *e, const dcv_step *s, char *to)
 {
     const dcv_graph *g = e->g;
@@ -152,7 +137,7 @@ static dcv_status pack_conv(const dcv_engine *e, const dcv_step *s, char *to)
         bias[o] = scale ? (b ? b[o] * scale[o] : 0) + scale[oc + o] : b[o];
     const dcv_status st = e->back->pack(s->conv, w, scale, to + s->packed);
     dcv_free(scale);
-    page_out(w, dcv_count(&g->value[nd->in[1]].dims));
+    dcv_pages_out(w, (size_t)dcv_count(&g->value[nd->in[1]].dims) * sizeof *w); /* not read again */
     return st;
 }
 
@@ -164,7 +149,7 @@ void dcv_engine_pack(const dcv_engine *e, void *to)
             DCV_CHECK(pack_conv(e, s, to) == DCV_OK); /* scratch of one layer was refused: nothing to fall back on */
         } else if (s->kind == DCV_STEP_DENSE) {
             dcv_dense_pack(&s->dense, (float *)((char *)to + s->packed), (float *)((char *)to + s->bias));
-            page_out(s->dense.w, s->dense.k * s->dense.n);
+            dcv_pages_out(s->dense.w, (size_t)(s->dense.k * s->dense.n) * sizeof(float));
         }
     }
 }
@@ -180,6 +165,7 @@ dcv_status dcv_engine_pack_own(dcv_engine *e)
     e->own_packed = dcv_alloc(e->packed_bytes, 1);
     if (!e->own_packed)
         return DCV_ENOMEM;
+    dcv_pages_huge(e->own_packed, e->packed_bytes);
     dcv_engine_pack(e, e->own_packed);
     dcv_engine_attach(e, e->own_packed);
     return DCV_OK;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include <time.h>
+#include "engine/pages.h"
 #include "engine/plan.h"
 
 struct dcv_walk {
@@ -52,6 +53,8 @@ static dcv_status fill(dcv_walk *w)
     w->seconds = dcv_alloc((size_t)e->g->n_node, sizeof *w->seconds);
     if (!w->arena || !w->scratch || !w->call || !w->input || !w->x || !w->y || !w->seconds)
         return DCV_ENOMEM;
+    dcv_pages_huge(w->arena, (size_t)e->arena_floats * sizeof *w->arena);
+    dcv_pages_huge(w->scratch, e->scratch_bytes);
     for (int i = 0; i < e->n_step; i++)
         if (e->step[i].kind == DCV_STEP_CONV)
             DCV_TRY(e->back->call_new(e->step[i].conv, &w->call[i]));
