@@ -93,7 +93,7 @@ typedef struct dcv_h5_info {
     int64_t offset;     /* in the file, where contiguous, little-endian, just of this type and allocated; else -1 */
 } dcv_h5_info;
 dcv_status dcv_h5_info_of(dcv_h5 *f, const char *path, dcv_h5_info *out) DCV_MUST_USE;
-bool dcv_h5_has(dcv_h5 *f, const char *path);
+bool dcv_h5_has(dcv_h5 *f, const char *path); /* also where it is a link that will be refused */
 
 /* Read rows [first, first + n) of the leading axis as type (converted; a scalar is one row).  to has room for
  * them.  Texts: n of text_bytes bytes each, padded with 0, cut if longer. */

@@ -270,7 +270,7 @@ dcv_status dcv_h5_info_of(dcv_h5 *f, const char *path, dcv_h5_info *out)
 bool dcv_h5_has(dcv_h5 *f, const char *path)
 {
     h5_lock();
-    const bool has = H5Oexists_by_name(f->file, path, f->lapl) > 0;
+    const bool has = H5Oexists_by_name(f->file, path, f->lapl) > 0 || H5Lexists(f->file, path, f->lapl) > 0;
     h5_unlock();
     return has;
 }

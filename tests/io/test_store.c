@@ -361,7 +361,7 @@ static void test_foreign(void)
     CHECK_FAILS(dcv_h5_info_of(f, "/texts", &info), DCV_EDATA, "neither numbers");
     CHECK_FAILS(dcv_h5_info_of(f, "/nothing", &info), DCV_EDATA, "/nothing");
     CHECK(strstr(dcv_message(), "external") == NULL);
-    CHECK(!dcv_h5_has(f, "/link"));
+    CHECK(dcv_h5_has(f, "/link") && dcv_h5_has(f, "/packed") && !dcv_h5_has(f, "/nothing"));
     CHECK_OK(dcv_h5_info_of(f, "/packed", &info));
     CHECK(info.type == DCV_I32 && info.offset == -1);
     int32_t v[6];
