@@ -54,6 +54,8 @@ for name, options in {"444": dict(subsampling=0), "422": dict(subsampling=1), "4
     save(f"jpeg_{name}.jpg", colour, **({"quality": 85} | options))
 save("jpeg_grey.jpg", Image.fromarray(grey), quality=90)
 save("jpeg_cmyk.jpg", Image.fromarray(inks, "CMYK"), quality=90)
+for name in ("jpeg_ycck.jpg", "jpeg_ycck_420.jpg", "jpeg_440.jpg"):  # make_jpegs.c
+    by_pillow(name)
 save("jpeg_one.jpg", Image.fromarray(rgb[:1, :1]), quality=90)
 
 
