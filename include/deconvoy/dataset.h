@@ -15,7 +15,8 @@
  * picture's own). rank 4 ([1,C,H,W]) for pictures; float .h5 data may have any shape. */
 typedef struct dcv_want {
     dcv_dims dims;
-    int64_t classes; /* of a classifier; a larger label number is DCV_EDATA. 0: not known, or does not matter */
+    int64_t classes;  /* of a classifier; a larger label number is DCV_EDATA. 0: not known, or does not matter */
+    const char *path; /* array in an .h5 that feeds this input (dataset.inputs); NULL: dataset.path */
 } dcv_want;
 
 typedef struct dcv_entry { /* one line of the manifest */

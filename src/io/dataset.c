@@ -219,7 +219,7 @@ dcv_status dcv_dataset_open(const dcv_config *c, const dcv_want *want, const dcv
         return dcv_config_fail(c, "dataset.source", "dataset.source is missing");
     const dcv_source_ask ask = {.file = dcv_config_path(c, o->source),
                                 .shown = o->source,
-                                .path = o->path,
+                                .path = want->path ? want->path : o->path,
                                 .label_path = o->label_path,
                                 .offset = o->offset,
                                 .limit = o->limit,

@@ -59,10 +59,11 @@ static const dcv_section section = {
 /* Open with lines of a dataset section. want: NULL for [1,3,H,W] as each picture has it. */
 static dcv_config *config;
 static int64_t classes; /* of the network */
+static const char *array_path;
 static dcv_status open_yaml(const char *lines, const dcv_dims *want, const dcv_labels *labels, dcv_dataset **out)
 {
     char text[2000];
-    const dcv_want w = {.dims = want ? *want : (dcv_dims){4, {1, 3, -1, -1}}, .classes = classes};
+    const dcv_want w = {.dims = want ? *want : (dcv_dims){4, {1, 3, -1, -1}}, .classes = classes, .path = array_path};
     *out = NULL;
     snprintf(text, sizeof text, "job: infer\noutput: o.h5\ndataset:\n%s\n", lines);
     put_text("job.yaml", text);
@@ -482,6 +483,10 @@ static void h5_pictures(void)
     dcv_dataset_free(d);
     make_h5("g.h5", "/some/set", DCV_U8, (dcv_dims){3, {4, 28, 28}}, px, "/cls", labels);
     CHECK_FAILS(open_yaml("  source: g.h5", &grey_any, NULL, &d), DCV_ECONFIG, "dataset.path");
+    array_path = "/some/set";
+    CHECK_OK(open_yaml("  source: g.h5\n  path: /cls", &grey_any, NULL, &d));
+    dcv_dataset_free(d);
+    array_path = NULL;
     CHECK_FAILS(open_yaml("  source: g.h5\n  path: /some/sett", &grey_any, NULL, &d), DCV_ECONFIG, "job.yaml:5:");
     CHECK(strstr(dcv_message(), "nearest name: /some/set"));
     CHECK_FAILS(open_yaml("  source: g.h5\n  path: /some/set\n  label_path: /nope", &grey_any, NULL, &d), DCV_ECONFIG,
