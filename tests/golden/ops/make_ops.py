@@ -475,6 +475,61 @@ def cases_18():
     return c
 
 
+def paths():
+    """A network whose cells read in every way there is, and whose activations are spelt out: for receptive fields,
+    layers and logits.  No numbers are kept."""
+    nodes, constants = [], []
+
+    def const(name, x):
+        constants.append(numpy_helper.from_array(np.asarray(x), name))
+        return name
+
+    def add(out, op, *ins, **attributes):
+        nodes.append(helper.make_node(op, list(ins), [out], name="n_" + out, **attributes))
+        return out
+
+    w = lambda name, *shape: const(name, picture(*shape, scale=0.2))
+    add("dilated", "Conv", "image", w("w1", 4, 3, 3, 3), pads=[2, 2, 2, 2], dilations=[2, 2])
+    add("dilated3", "Conv", "dilated", w("w2", 4, 4, 3, 2), pads=[3, 0, 3, 1], dilations=[3, 1], strides=[1, 2])
+    add("silu_gate", "Sigmoid", "dilated3")
+    add("silu", "Mul", "silu_gate", "dilated3")
+    add("top", "Slice", "silu", const("s0", np.array([0])), const("e0", np.array([9])), const("rows", np.array([2])), const("two", np.array([2])))
+    add("back", "Slice", "silu", const("s1", np.array([-1])), const("e1", np.array([8])), "rows", const("minus", np.array([-3])))
+    add("joined", "Concat", "top", "back", axis=2)
+    add("padded", "Pad", "joined", const("pads", np.array([0, 0, 2, 1, 0, 0, 0, 0])))
+    add("hard_gate", "HardSigmoid", "padded", alpha=1.0 / 6, beta=0.5)
+    add("hard_swish", "Mul", "padded", "hard_gate")
+    add("picked", "Gather", "hard_swish", const("picks", np.array([5, 1, 1, 7, 0])), axis=2)
+    add("turned", "Transpose", "picked", perm=[0, 1, 3, 2])
+    add("turned_back", "Transpose", "turned", perm=[0, 1, 3, 2])
+    add("pooled", "MaxPool", "turned_back", kernel_shape=[2, 3], strides=[1, 2], pads=[1, 1, 0, 1])
+    add("mean", "GlobalAveragePool", "pooled")
+    add("squeezed", "Conv", "mean", w("w3", 4, 4, 1, 1))
+    add("gate", "Sigmoid", "squeezed")
+    add("gated", "Mul", "pooled", "gate")
+    add("fives", "Reshape", "gated", const("five", np.array([1, 2, 2, -1, 7])))
+    add("shuffled", "Transpose", "fives", perm=[0, 2, 1, 3, 4])
+    add("fours", "Reshape", "shuffled", const("four", np.array([1, 4, -1, 7])))
+    add("scaled", "Div", "fours", const("root", np.float32(2 ** 0.5)))
+    add("erf", "Erf", "scaled")
+    add("plus", "Add", "erf", const("one", np.float32(1)))
+    add("times", "Mul", "fours", "plus")
+    add("gelu", "Mul", "times", const("half", np.float32(0.5)))
+    add("cut_a", "Slice", "gelu", const("z", np.array([0])), const("o", np.array([2])), const("c", np.array([1])))
+    add("own", "Sigmoid", "cut_a")
+    add("clipped", "Clip", "own", const("lo", np.float32(0.4)))
+    add("flat", "Flatten", "clipped")
+    add("class", "Gemm", "flat", w("w4", 70, 5))
+    add("prob", "Softmax", "class")
+    add("same", "Identity", "prob")
+    add("out", "Reshape", "same", const("last", np.array([0, 5, 1, 1])))
+    graph = helper.make_graph(nodes, "paths", [helper.make_tensor_value_info("image", T.FLOAT, ["n", 3, 19, 26])],
+                              [helper.make_empty_tensor_value_info("out")], constants)
+    with open("paths.onnx", "wb") as f:
+        f.write(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8).SerializeToString())
+    onnxruntime.InferenceSession("paths.onnx", providers=["CPUExecutionProvider"]).run(None, {"image": picture(1, 3, 19, 26)})
+
+
 def main():
     for cases in (cases_9(), cases_13(), cases_18()):
         name = f"ops{cases.opset}"
@@ -490,6 +545,7 @@ def main():
                     f.write(" ".join([n, kind, str(x.ndim), *map(str, x.shape)]).encode() + b"\n")
                     f.write(np.ascontiguousarray(x, code).tobytes())
         print(name, len(cases.nodes), "cases")
+    paths()
 
 
 if __name__ == "__main__":
