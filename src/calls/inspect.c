@@ -16,13 +16,23 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+/* The result of a run under way has another name until it is whole. */
+static dcv_status not_there(const char *file, int error)
+{
+    char part[4096];
+    snprintf(part, sizeof part, "%s.part", file);
+    if (error == ENOENT && access(part, F_OK) == 0)
+        return dcv_fail(DCV_ENOINPUT, "%s: no such file; %s is there", file, part);
+    return dcv_fail(DCV_ENOINPUT, "%s: %s", file, strerror(error));
+}
+
 /* First bytes of a regular file. */
 static dcv_status first_bytes(const char *file, unsigned char *to, size_t n, bool *folder)
 {
     struct stat s;
     int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return dcv_fail(DCV_ENOINPUT, "%s: %s", file, strerror(errno));
+        return not_there(file, errno);
     dcv_status st = DCV_OK;
     memset(to, 0, n);
     if (fstat(fd, &s) != 0)

@@ -1,10 +1,12 @@
 /* inspect_h5.c -- what is in an HDF5 file: a result, a run under way, or data. */
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 #include "calls/columns.h"
 #include "calls/inspect.h"
 #include "core/json.h"
 #include "deconvoy/dataset.h"
+#include "deconvoy/journal.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/store.h"
 
@@ -29,8 +31,9 @@ typedef struct {
     int64_t items, done, failed; /* items < 0: not said */
     int n_failures;
     failure failures[SHOWN_FAILURES];
-    dcv_dataset *data; /* of a file that is no result, where it can be used as a data set */
-    char *unusable;    /* and else why not */
+    dcv_journal_summary journal; /* of a run under way */
+    dcv_dataset *data;           /* of a file that is no result, where it can be used as a data set */
+    char *unusable;              /* and else why not */
 } contents;
 
 /* Root attributes of a result that are shown, and what they are called in text. */
@@ -99,7 +102,7 @@ static dcv_status count_items(contents *c)
 static dcv_status read_failures(contents *c)
 {
     const dcv_h5_info *item = find(c, "/failures/item"), *message = find(c, "/failures/message");
-    if (!item || !message || item->dims.n != 1 || message->dims.n != 1 || !message->text_bytes || c->under_way)
+    if (!item || !message || item->dims.n != 1 || message->dims.n != 1 || !message->text_bytes)
         return DCV_OK;
     for (int i = 0; i < SHOWN_FAILURES && i < item->dims.d[0] && i < message->dims.d[0]; i++) {
         failure *f = &c->failures[i];
@@ -124,6 +127,20 @@ static dcv_status read_data(contents *c)
     return c->unusable ? DCV_OK : DCV_ENOMEM;
 }
 
+/* The journal beside OUT.h5.part.  An item that is reported as failed counts before its status is written. */
+static dcv_status read_journal(contents *c)
+{
+    char *output = dcv_strdup(c->o->file);
+    if (!output)
+        return DCV_ENOMEM;
+    output[strlen(output) - strlen(".part")] = 0;
+    const dcv_status st = dcv_journal_summarise(output, &c->journal);
+    dcv_free(output);
+    if (c->journal.failed_items > c->failed)
+        c->failed = c->journal.failed_items;
+    return st;
+}
+
 static dcv_status read_contents(contents *c)
 {
     const size_t n = strlen(c->o->file);
@@ -136,7 +153,7 @@ static dcv_status read_contents(contents *c)
     if (!c->result)
         return read_data(c);
     DCV_TRY(count_items(c));
-    return read_failures(c);
+    return c->under_way ? read_journal(c) : read_failures(c);
 }
 
 static void clear(contents *c)
@@ -160,7 +177,30 @@ static const char *type_name(const dcv_h5_info *info, char *buf, size_t n)
     return buf;
 }
 
+/* "2026-11-23T07:30:00Z"; NULL where there is no time. */
+static const char *clock_text(int64_t time_s, char *buf, size_t n)
+{
+    const time_t t = (time_t)time_s;
+    struct tm parts;
+    return time_s && gmtime_r(&t, &parts) && strftime(buf, n, "%Y-%m-%dT%H:%M:%SZ", &parts) ? buf : NULL;
+}
+
 /* --- As text ------------------------------------------------------------------------------------------- */
+
+static void put_journal(const contents *c, FILE *to)
+{
+    const dcv_journal_summary *s = &c->journal;
+    char when[32];
+    if (!s->epochs) {
+        fprintf(to, "journal  none: nothing is kept yet\n");
+        return;
+    }
+    fprintf(to, "units    %" PRId64 " of %" PRId64 " in phase %d, start %d", s->units, s->all_units, s->phase + 1,
+            s->epochs);
+    if (s->units_per_s > 0)
+        fprintf(to, ", %.3g/s", s->units_per_s);
+    fprintf(to, "\nkept     last at %s\n", clock_text(s->last_commit_s, when, sizeof when) ? when : "no time yet");
+}
 
 static void put_result(const contents *c, FILE *to)
 {
@@ -172,6 +212,8 @@ static void put_result(const contents *c, FILE *to)
             fprintf(to, "%-8s %s\n", attributes[i].title, value);
         dcv_free(value);
     }
+    if (c->under_way)
+        put_journal(c, to);
     if (c->items >= 0)
         fprintf(to, "items    %" PRId64 ": %" PRId64 " done, %" PRId64 " failed, %" PRId64 " not yet\n", c->items,
                 c->done, c->failed, c->items - c->done - c->failed);
@@ -220,6 +262,18 @@ static dcv_status print_text(const contents *c, FILE *to)
 
 /* --- As JSON ------------------------------------------------------------------------------------------- */
 
+static void put_json_journal(const contents *c, dcv_json *j)
+{
+    const dcv_journal_summary *s = &c->journal;
+    char when[32];
+    dcv_json_int(j, "starts", s->epochs);
+    dcv_json_int(j, "phase", s->phase);
+    dcv_json_int(j, "units_done", s->units);
+    dcv_json_int(j, "units", s->all_units);
+    dcv_json_real(j, "units_per_s", s->units_per_s);
+    dcv_json_string(j, "last_commit", clock_text(s->last_commit_s, when, sizeof when));
+}
+
 static void put_json_result(const contents *c, dcv_json *j)
 {
     dcv_json_bool(j, "complete", !c->under_way);
@@ -228,6 +282,8 @@ static void put_json_result(const contents *c, dcv_json *j)
         dcv_json_string(j, attributes[i].name, value);
         dcv_free(value);
     }
+    if (c->under_way)
+        put_json_journal(c, j);
     if (c->items < 0) {
         dcv_json_null(j, "items");
         dcv_json_null(j, "done");

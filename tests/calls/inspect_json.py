@@ -67,6 +67,8 @@ def check_h5():
         assert {"path": "/infer/prob", "type": "f4", "shape": [5, 10]} in d["datasets"], d
         d = inspect(os.path.join(folder, "out.h5.part"))
         assert (d["kind"], d["complete"]) == ("run", False), d
+        assert (d["starts"], d["units_done"], d["units"], d["failed"]) == (1, 4, 10, 1), d
+        assert d["last_commit"].endswith("Z"), d
         d = inspect(os.path.join(folder, "data.h5"))
         assert (d["kind"], d["items"], d["float"], d["shape"]) == ("dataset", 4, True, [1, 3, 8, 6]), d
 

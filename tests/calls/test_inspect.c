@@ -10,6 +10,7 @@
 #include "calls/call.h"
 #include "calls/inspect.h"
 #include "core/json.h"
+#include "deconvoy/journal.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/store.h"
 
@@ -134,11 +135,30 @@ done:
     return st;
 }
 
+/* The journal of a run that kept 4 of 10 units, and reported one item as failed. */
+static dcv_status make_journal(const char *output)
+{
+    const dcv_sha256 plan = dcv_sha256_of("plan", 4);
+    const dcv_record records[] = {{.kind = DCV_RECORD_PHASE, .a = 10, .b = 5},
+                                  {.kind = DCV_RECORD_FAILED, .a = 2},
+                                  {.kind = DCV_RECORD_UNITS, .a = 3, .b = 4}};
+    dcv_journal *j;
+    dcv_status st = DCV_OK;
+    DCV_TRY(dcv_journal_new(output, &plan, false, &j));
+    for (size_t i = 0; i < sizeof records / sizeof *records && st == DCV_OK; i++)
+        st = dcv_journal_add(j, &records[i]);
+    if (st == DCV_OK)
+        st = dcv_journal_write(j);
+    dcv_journal_free(j);
+    return st;
+}
+
 static dcv_status make(const char *dir)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/out.h5", dir);
     DCV_TRY(make_result(path));
+    DCV_TRY(make_journal(path));
     snprintf(path, sizeof path, "%s/out.h5.part", dir);
     DCV_TRY(make_result(path));
     snprintf(path, sizeof path, "%s/data.h5", dir);
@@ -156,7 +176,12 @@ static void test_h5(void)
     CHECK(prints(path, false, DCV_OK, "\n/failures/message     S200  5\n"));
     snprintf(path, sizeof path, "%s/out.h5.part", dir);
     CHECK(prints(path, false, DCV_OK, "state    under way or stopped"));
+    CHECK(prints(path, false, DCV_OK, "\nunits    4 of 10 in phase 1, start 1"));
+    CHECK(prints(path, false, DCV_OK, "\nkept     last at 20"));
     CHECK(prints(path, true, DCV_OK, "\"kind\": \"run\""));
+    snprintf(path, sizeof path, "%s/out.h5", dir);
+    CHECK(unlink(path) == 0);
+    CHECK(prints(path, false, DCV_ENOINPUT, "") && strstr(dcv_message(), "out.h5.part is there"));
     snprintf(path, sizeof path, "%s/data.h5", dir);
     CHECK(prints(path, false, DCV_OK, "items    4, network input, each 1x3x8x6\n"));
     CHECK(truncate(path, 700) == 0);
