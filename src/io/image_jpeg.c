@@ -10,7 +10,7 @@
 #include <jerror.h>
 #include "io/image_format.h"
 
-enum { MAX_SCANS = 1000 }; /* a progressive file may repeat scans for ever: each costs a pass over the picture */
+enum { MAX_SCANS = 100 }; /* a progressive file may repeat scans for ever: each costs a pass over the picture */
 
 typedef struct decoder {
     struct jpeg_decompress_struct d;
