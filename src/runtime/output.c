@@ -14,6 +14,7 @@
 #include "deconvoy/hash.h"
 #include "deconvoy/memory.h"
 
+#define JOIN_MOST    64    /* stretches, and failures, of units that are reported as one */
 #define MAX_FAILURES 10000 /* rows of /failures at most */
 
 dcv_status output_new(const dcv_config *c, dcv_output **out)
@@ -230,6 +231,35 @@ void result_clear(dcv_result *r)
     dcv_free(r->at);
     dcv_free(r->failed);
     *r = (dcv_result){.out = r->out};
+}
+
+/* The stretch of r that ends where this one begins, or a new one. */
+static void join_one(dcv_result *r, const written *w)
+{
+    for (int i = 0; i < r->n_at; i++)
+        if (r->at[i].offset + r->at[i].bytes == w->offset) {
+            r->at[i].crc = crc_combine(r->at[i].crc, w->crc, w->bytes);
+            r->at[i].bytes += w->bytes;
+            return;
+        }
+    r->at[r->n_at++] = *w;
+}
+
+bool result_join(dcv_result *r, const dcv_result *more)
+{
+    if (r->n_at + more->n_at > JOIN_MOST || r->n_failed + more->n_failed > JOIN_MOST)
+        return false;
+    while (r->cap_at < JOIN_MOST && more->n_at)
+        if (!room((void **)&r->at, r->cap_at, &r->cap_at, sizeof *r->at))
+            return false;
+    while (r->cap_failed < JOIN_MOST && more->n_failed)
+        if (!room((void **)&r->failed, r->cap_failed, &r->cap_failed, sizeof *r->failed))
+            return false;
+    for (int i = 0; i < more->n_at; i++)
+        join_one(r, &more->at[i]);
+    for (int i = 0; i < more->n_failed; i++)
+        r->failed[r->n_failed++] = more->failed[i];
+    return true;
 }
 
 /* --- The end ----------------------------------------------------------------------- */

@@ -67,4 +67,8 @@ dcv_status output_seal(dcv_output *o) DCV_MUST_USE;
 
 void result_clear(dcv_result *r);
 
+/* What more has put belongs to r as well; stretches of the file that go on become one.  False, and r unchanged, if
+ * there would be too much of it, or no memory. */
+bool result_join(dcv_result *r, const dcv_result *more);
+
 #endif

@@ -385,6 +385,7 @@ static void *engine_main(void *arg)
         if (!pick(t, e->number, &task)) {
             const double began = now_s();
             t->waiting++;
+            t->woken = true;
             pthread_cond_signal(&t->news);
             pthread_cond_wait(&t->work, &t->lock);
             t->waiting--;

@@ -151,17 +151,12 @@ static void report_all(worker *w, batch *b)
 {
     for (const finished *f = b->first; f; f = f->next)
         team_kept(w->team, f);
-    for (const finished *f = b->first; f; f = f->next) {
-        int64_t count = f->units.count; /* units in a row with nothing to say make one entry */
-        finished whole = *f;
-        while (!f->result.n_at && !f->result.n_failed && f->next && !f->next->result.n_at &&
-               !f->next->result.n_failed && f->next->grant == f->grant &&
-               f->next->units.first == whole.units.first + count) {
-            f = f->next;
-            count += f->units.count;
-        }
-        whole.units.count = count;
-        report(w, &whole);
+    for (finished *f = b->first, *next; f; f = next) { /* units in a row are one thing to report */
+        for (next = f->next; next && next->grant == f->grant && next->units.first == f->units.first + f->units.count &&
+                             result_join(&f->result, &next->result);
+             next = next->next)
+            f->units.count += next->units.count;
+        report(w, f);
     }
     done_flush(w);
     batch_clear(b);

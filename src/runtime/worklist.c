@@ -11,7 +11,8 @@ typedef struct outgoing {
     int worker; /* -1: this place is free */
     int copies; /* how often it was given again */
     bool is_copy;
-    int64_t left; /* units not yet reported */
+    int next_free; /* place */
+    int64_t left;  /* units not yet reported */
     double since_s;
 } outgoing;
 
@@ -22,7 +23,7 @@ struct dcv_worklist {
     int64_t cursor;         /* everything before it is taken */
     int64_t left, waiting;
     outgoing *out;
-    int n_out, cap_out;
+    int n_out, cap_out, free; /* free: a place that was given back, -1: none */
     int64_t timed_units;
     double timed_s;
 };
@@ -57,6 +58,7 @@ dcv_status dcv_worklist_new(const dcv_worklist_options *o, dcv_worklist **out)
     if (!w)
         return DCV_ENOMEM;
     w->o = *o;
+    w->free = -1;
     w->block = dcv_block_units(o->n_units);
     w->left = w->waiting = o->n_units;
     const size_t words = (size_t)(o->n_units / 64 + 1);
@@ -110,9 +112,11 @@ int64_t dcv_worklist_next_size(const dcv_worklist *w)
 /* A free place in the table, or -1. */
 static int place(dcv_worklist *w)
 {
-    for (int i = 0; i < w->n_out; i++)
-        if (w->out[i].worker < 0)
-            return i;
+    if (w->free >= 0) {
+        const int i = w->free;
+        w->free = w->out[i].next_free;
+        return i;
+    }
     if (w->n_out == w->cap_out) {
         const int cap = w->cap_out ? 2 * w->cap_out : 16;
         outgoing *grown = dcv_realloc(w->out, (size_t)w->cap_out, (size_t)cap, sizeof *grown);
@@ -122,6 +126,13 @@ static int place(dcv_worklist *w)
         w->cap_out = cap;
     }
     return w->n_out++;
+}
+
+static void give_back(dcv_worklist *w, int i)
+{
+    w->out[i].worker = -1;
+    w->out[i].next_free = w->free;
+    w->free = i;
 }
 
 /* The run of waiting units at the cursor, at most n and within one block where the phase gathers. */
@@ -200,7 +211,7 @@ dcv_status dcv_worklist_finish(dcv_worklist *w, int id, dcv_range r, int64_t *fr
     w->left -= *fresh;
     g->left -= r.count;
     if (!g->left)
-        g->worker = -1;
+        give_back(w, id);
     return DCV_OK;
 }
 

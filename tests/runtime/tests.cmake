@@ -13,3 +13,8 @@ endfunction()
 dcv_runtime_script(ranks LABELS "mpi" TIMEOUT 300)
 dcv_runtime_script(refusals LABELS "mpi" TIMEOUT 120)
 include(${CMAKE_CURRENT_SOURCE_DIR}/fault/tests.cmake)
+
+# Measurements, not tests.
+add_executable(bench_master bench/bench_master.c)
+target_include_directories(bench_master PRIVATE ${CMAKE_SOURCE_DIR}/src)
+target_link_libraries(bench_master PRIVATE dcv_runtime)
