@@ -8,6 +8,8 @@
  *   - a first layer of 1 to 4 channels reads plain input;
  *   - groups too narrow for a block are merged, m to one, into groups whose weights are 0 across the old borders
  *     (depthwise has kernels of its own);
+ *   - whole groups of 64 outputs go to our own tiles (tile.h), which were faster than its direct kernels on every
+ *     shape, or to its Winograd where that is faster still;
  *   - what has only a reference kernel all the same (padding larger than the kernel's register tile, padded
  *     1x1) is left to gemm in plain layout.
  */
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "engine/conv.h"
+#include "engine/tile.h"
 
 enum { N_ARGS = 5, PLAIN_IC = 4 };
 
@@ -38,6 +41,8 @@ typedef struct form {
 
 struct dcv_conv {
     dcv_conv_desc d;
+    bool tiled;
+    dcv_tile tile;
     form form;
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
@@ -162,11 +167,13 @@ static form blocked_form(const dcv_conv_desc *d)
     return f;
 }
 
-/* Where Winograd was measured faster: everywhere that it exists, on AVX-512, from 16 channels up (1.1 to 2.9
- * times; conv_bench.c).  Narrower layers would be rounded up to a block, twice over. */
+/* Where Winograd was measured faster, on AVX-512: from 16 channels up, 1.1 to 2.9 times (conv_bench.c), but for small
+ * maps with so many channels that reading its larger weights takes longer than the sums. */
 static bool winograd_pays(const dcv_conv_desc *d)
 {
     if (d->precision != DCV_FAST || d->n_space != 2 || d->groups != 1 || d->ic < 16 || d->oc < 16 || !has_avx512())
+        return false;
+    if (d->out[0] * d->out[1] <= 64 && d->ic * d->oc >= 256 * 256 && dcv_tile_takes(d))
         return false;
     for (int i = 0; i < 2; i++) {
         const dcv_window *w = &d->win[i];
@@ -297,6 +304,11 @@ static bool is_slow(const_dnnl_primitive_desc_t pd)
     return !strncmp(implementation(pd), "ref", 3);
 }
 
+static bool goes_to_tiles(const dcv_conv_desc *d)
+{
+    return has_avx512() && dcv_tile_takes(d) && !winograd_pays(d);
+}
+
 /* The form and primitive that a shape gets: a function of shape and instruction set. */
 static dnnl_status_t choose(const dcv_conv_desc *d, form *f, dnnl_primitive_desc_t *pd)
 {
@@ -316,6 +328,10 @@ static dnnl_status_t choose(const dcv_conv_desc *d, form *f, dnnl_primitive_desc
 static void layout(const dcv_conv_desc *d, int *x_block, int *y_block)
 {
     one_thread();
+    if (goes_to_tiles(d)) {
+        *x_block = *y_block = block();
+        return;
+    }
     form f;
     dnnl_primitive_desc_t pd;
     dcv_conv_desc one = *d;
@@ -351,6 +367,12 @@ static dcv_status build(dcv_conv *c)
 {
     if (lib.status != dnnl_success)
         return fail(lib.status, "dnnl_engine_create");
+    c->tiled = goes_to_tiles(&c->d);
+    if (c->tiled) {
+        DCV_CHECK(c->d.x_block == block() && c->d.y_block == block());
+        dcv_tile_plan(&c->d, &c->tile);
+        return DCV_OK;
+    }
     dcv_conv_desc one = c->d;
     one.n = 1;
     DNNL_TRY(choose(&one, &c->form, &c->pd));
@@ -415,7 +437,7 @@ static dcv_status call_new(const dcv_conv *c, dcv_conv_call **out)
     if (!call)
         return DCV_ENOMEM;
     call->c = c;
-    const dcv_status st = bind(call);
+    const dcv_status st = c->tiled ? DCV_OK : bind(call);
     if (st != DCV_OK) {
         call_free(call);
         *out = NULL;
@@ -425,11 +447,13 @@ static dcv_status call_new(const dcv_conv *c, dcv_conv_call **out)
 
 static size_t packed_bytes(const dcv_conv *c)
 {
-    return dnnl_memory_desc_get_size(c->md[1]);
+    return c->tiled ? dcv_tile_packed_bytes(&c->tile) : dnnl_memory_desc_get_size(c->md[1]);
 }
 
 static size_t scratch_bytes(const dcv_conv *c)
 {
+    if (c->tiled)
+        return dcv_tile_scratch_bytes(&c->tile);
     return c->md[4] ? dnnl_memory_desc_get_size(c->md[4]) : 0;
 }
 
@@ -491,6 +515,10 @@ static dcv_status reorder(const dnnl_memory_desc_t *from, void *a, const dnnl_me
 
 static dcv_status pack(const dcv_conv *c, const float *w, const float *scale, void *packed)
 {
+    if (c->tiled) {
+        dcv_tile_pack(&c->tile, w, scale, packed);
+        return DCV_OK;
+    }
     one_thread();
     dnnl_memory_desc_t md;
     DNNL_TRY(weights_md(&c->d, &c->form, weights_tag(&c->form), &md));
@@ -518,6 +546,10 @@ static void set(dcv_conv_call *call, int i, const void *p)
 static void run(dcv_conv_call *call, const float *x, const void *packed, const float *bias, float *y, void *scratch)
 {
     const dcv_conv *c = call->c;
+    if (c->tiled) {
+        dcv_tile_run(&c->tile, x, packed, bias, y, scratch);
+        return;
+    }
     dnnl_exec_arg_t arg[N_ARGS];
     set(call, 1, packed);
     set(call, 2, bias);
@@ -535,7 +567,7 @@ static void run(dcv_conv_call *call, const float *x, const void *packed, const f
 
 static const char *kernel(const dcv_conv *c)
 {
-    return implementation(c->pd);
+    return c->tiled ? "tile:avx512" : implementation(c->pd);
 }
 
 const dcv_backend dcv_backend_onednn = {

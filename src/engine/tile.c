@@ -1,0 +1,268 @@
+/* tile.c -- direct convolution in tiles of registers.
+ *
+ * Packed weights: [group of 64 outputs][block of 16 inputs][kernel row][kernel column][16][64], read in one stream.
+ */
+#include <string.h>
+#include "engine/tile.h"
+#include "engine/vector.h"
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+enum { B = 16, GROUP = 64, COLUMNS = 7, CHUNK_FLOATS = 40960 };
+
+static int64_t taps(const dcv_tile *t)
+{
+    return t->kernel_h * t->kernel_w;
+}
+
+/* Rows too short for a tile leave registers idle; a plain 1x1 kernel makes one row of all cells. */
+bool dcv_tile_takes(const dcv_conv_desc *d)
+{
+    if (d->groups != 1 || d->n_space > 2 || d->ic < B || d->oc % GROUP)
+        return false;
+    int64_t columns = d->out[d->n_space - 1];
+    const dcv_window *h = &d->win[0], *w = &d->win[d->n_space - 1];
+    if (h->kernel == 1 && w->kernel == 1 && h->stride == 1 && w->stride == 1)
+        columns *= d->n_space == 2 ? d->out[0] : 1;
+    return columns >= 4 && w->stride <= 2;
+}
+
+void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t)
+{
+    const dcv_window one = {.kernel = 1, .stride = 1, .dilation = 1};
+    const bool rows = d->n_space == 2;
+    const dcv_window *h = rows ? &d->win[0] : &one, *w = &d->win[rows];
+    *t = (dcv_tile){.d = *d,
+                    .ic_blocks = (d->ic + B - 1) / B,
+                    .groups = d->oc / GROUP,
+                    .kernel_h = h->kernel,
+                    .kernel_w = w->kernel,
+                    .stride_h = h->stride,
+                    .stride_w = w->stride,
+                    .dilation_h = h->dilation,
+                    .dilation_w = w->dilation,
+                    .pad_h = h->pad_lo,
+                    .pad_w = w->pad_lo,
+                    .in_h = rows ? d->in[0] : 1,
+                    .in_w = d->in[rows],
+                    .out_h = rows ? d->out[0] : 1,
+                    .out_w = d->out[rows]};
+    t->border = h->pad_lo || h->pad_hi || w->pad_lo || w->pad_hi;
+    t->wide_h = t->in_h + h->pad_lo + h->pad_hi;
+    t->wide_w = t->in_w + w->pad_lo + w->pad_hi;
+    if (taps(t) == 1 && !t->border && t->stride_h == 1 && t->stride_w == 1) {
+        t->in_w = t->wide_w = t->out_w = t->in_h * t->in_w;
+        t->in_h = t->wide_h = t->out_h = 1;
+    }
+    t->chunk = CHUNK_FLOATS / (taps(t) * B * GROUP);
+    t->chunk = t->chunk < 1 ? 1 : t->chunk > t->ic_blocks ? t->ic_blocks : t->chunk;
+}
+
+size_t dcv_tile_packed_bytes(const dcv_tile *t)
+{
+    return (size_t)(t->groups * t->ic_blocks * taps(t) * B * GROUP) * sizeof(float);
+}
+
+size_t dcv_tile_scratch_bytes(const dcv_tile *t)
+{
+    return t->border ? (size_t)(t->ic_blocks * t->wide_h * t->wide_w * B) * sizeof(float) : 0;
+}
+
+void dcv_tile_pack(const dcv_tile *t, const float *w, const float *scale, float *packed)
+{
+    const int64_t n = taps(t), ic = t->d.ic;
+    for (int64_t g = 0; g < t->groups; g++)
+        for (int64_t b = 0; b < t->ic_blocks; b++)
+            for (int64_t k = 0; k < n; k++)
+                for (int64_t i = b * B; i < (b + 1) * B; i++)
+                    for (int64_t o = g * GROUP; o < (g + 1) * GROUP; o++) {
+                        const float v = i < ic ? w[(o * ic + i) * n + k] : 0;
+                        *packed++ = scale ? v * scale[o] : v;
+                    }
+}
+
+/* The input with its border of zeros. */
+static void widen(const dcv_tile *t, const float *x, float *to)
+{
+    const size_t cell = B * sizeof(float);
+    const int64_t right = t->wide_w - t->in_w - t->pad_w, below = t->wide_h - t->in_h - t->pad_h;
+    for (int64_t b = 0; b < t->ic_blocks; b++) {
+        memset(to, 0, (size_t)(t->pad_h * t->wide_w) * cell);
+        to += t->pad_h * t->wide_w * B;
+        for (int64_t r = 0; r < t->in_h; r++, x += t->in_w * B, to += t->wide_w * B) {
+            memset(to, 0, (size_t)t->pad_w * cell);
+            memcpy(to + t->pad_w * B, x, (size_t)t->in_w * cell);
+            memset(to + (t->pad_w + t->in_w) * B, 0, (size_t)right * cell);
+        }
+        memset(to, 0, (size_t)(below * t->wide_w) * cell);
+        to += below * t->wide_w * B;
+    }
+}
+
+/* One tile's places: x its first input cell, w and bias those of the output group, y its first output cell. */
+typedef struct place {
+    const float *x, *w, *bias;
+    float *y;
+    int64_t blocks; /* input blocks to sum */
+    bool first, last;
+} place;
+
+#define DCV_TILE static inline __attribute__((always_inline, target("avx512f")))
+
+/* What the sums start from: y as it stands, or bias (and what is to be added). */
+DCV_TILE __m512 start(const dcv_tile *t, const place *p, int64_t slab, int r, int j)
+{
+    const float *y = p->y + j * slab + r * B;
+    if (!p->first)
+        return _mm512_loadu_ps(y);
+    const __m512 b = p->bias ? _mm512_loadu_ps(p->bias + j * B) : _mm512_setzero_ps();
+    return t->d.add ? _mm512_add_ps(b, _mm512_loadu_ps(y)) : b;
+}
+
+/* Activation; a NaN stays one. */
+DCV_TILE __m512 end(const dcv_tile *t, __m512 v)
+{
+    if (t->d.act == DCV_ACT_RELU)
+        return _mm512_max_ps(_mm512_setzero_ps(), v);
+    if (t->d.act == DCV_ACT_CLIP)
+        return _mm512_min_ps(_mm512_set1_ps(t->d.act_hi), _mm512_max_ps(_mm512_set1_ps(t->d.act_lo), v));
+    return v;
+}
+
+/* n columns, step floats apart in x, by 64 outputs. */
+DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int64_t step)
+{
+    const int64_t slab = t->d.out[0] * (t->d.n_space == 2 ? t->d.out[1] : 1) * B;
+    const int64_t row = t->dilation_h * t->wide_w * B, column = t->dilation_w * B, plane = t->wide_h * t->wide_w * B;
+    const float *w = p->w;
+    __m512 a[COLUMNS][4];
+#pragma GCC unroll 7
+    for (int r = 0; r < n; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            a[r][j] = start(t, p, slab, r, j);
+    for (int64_t b = 0; b < p->blocks; b++)
+        for (int64_t i = 0; i < t->kernel_h; i++)
+            for (int64_t k = 0; k < t->kernel_w; k++) {
+                const float *x = p->x + b * plane + i * row + k * column;
+                for (int c = 0; c < B; c++, w += GROUP) {
+                    const __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16), w2 = _mm512_load_ps(w + 32);
+#pragma GCC unroll 7
+                    for (int r = 0; r < n; r++) {
+                        const __m512 v = _mm512_set1_ps(x[r * step + c]);
+                        a[r][0] = _mm512_fmadd_ps(v, w0, a[r][0]);
+                        a[r][1] = _mm512_fmadd_ps(v, w1, a[r][1]);
+                        a[r][2] = _mm512_fmadd_ps(v, w2, a[r][2]);
+                        /* 28 sums, 3 weights and v fill all 32 registers: the fourth weight comes from memory. */
+                        __asm__("vfmadd231ps %2, %1, %0" : "+v"(a[r][3]) : "v"(v), "m"(*(const __m512 *)(w + 48)));
+                    }
+                }
+            }
+#pragma GCC unroll 7
+    for (int r = 0; r < n; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++)
+            _mm512_storeu_ps(p->y + j * slab + r * B, p->last ? end(t, a[r][j]) : a[r][j]);
+}
+
+#define TILES(N)                                                                                                       \
+    __attribute__((target("avx512f"))) static void tile_##N(const dcv_tile *t, const place *p)                         \
+    {                                                                                                                  \
+        tile(t, p, N, B);                                                                                              \
+    }                                                                                                                  \
+    __attribute__((target("avx512f"))) static void tile_##N##_apart(const dcv_tile *t, const place *p)                 \
+    {                                                                                                                  \
+        tile(t, p, N, 2 * B);                                                                                          \
+    }
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
+TILES(7)
+
+typedef void (*tile_fn)(const dcv_tile *t, const place *p);
+static const tile_fn table[2][COLUMNS] = {
+    {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7},
+    {tile_1_apart, tile_2_apart, tile_3_apart, tile_4_apart, tile_5_apart, tile_6_apart, tile_7_apart},
+};
+
+/* All tiles of one output group, over one chunk of input blocks.  A row is cut into tiles of nearly equal width. */
+static void sweep(const dcv_tile *t, place p)
+{
+    const float *x = p.x;
+    const int64_t tiles = (t->out_w + COLUMNS - 1) / COLUMNS;
+    for (int64_t r = 0; r < t->out_h; r++) {
+        p.x = x + r * t->stride_h * t->wide_w * B;
+        for (int64_t left = tiles, c = 0; left > 0; left--) {
+            const int64_t n = (t->out_w - c + left - 1) / left;
+            table[t->stride_w - 1][n - 1](t, &p);
+            p.x += n * t->stride_w * B;
+            p.y += n * B;
+            c += n;
+        }
+    }
+}
+
+static void run_picture(const dcv_tile *t, const float *x, const float *packed, const float *bias, float *y,
+                        float *scratch)
+{
+    const int64_t per_block = taps(t) * B * GROUP, cells = t->out_h * t->out_w;
+    if (t->border) {
+        widen(t, x, scratch);
+        x = scratch;
+    }
+    for (int64_t g = 0; g < t->groups; g++)
+        for (int64_t b = 0; b < t->ic_blocks; b += t->chunk) {
+            const int64_t n = t->ic_blocks - b < t->chunk ? t->ic_blocks - b : t->chunk;
+            sweep(t, (place){.x = x + b * t->wide_h * t->wide_w * B,
+                             .w = packed + (g * t->ic_blocks + b) * per_block,
+                             .bias = bias ? bias + g * GROUP : NULL,
+                             .y = y + g * GROUP * cells,
+                             .blocks = n,
+                             .first = b == 0,
+                             .last = b + n == t->ic_blocks});
+        }
+}
+
+void dcv_tile_run(const dcv_tile *t, const float *x, const float *packed, const float *bias, float *y, float *scratch)
+{
+    for (int p = 0; p < t->d.n; p++)
+        run_picture(t, x + p * t->d.x_stride, packed, bias, y + p * t->d.y_stride, scratch);
+}
+
+#else
+bool dcv_tile_takes(const dcv_conv_desc *d)
+{
+    (void)d;
+    return false;
+}
+
+void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t)
+{
+    *t = (dcv_tile){.d = *d};
+}
+
+size_t dcv_tile_packed_bytes(const dcv_tile *t)
+{
+    (void)t;
+    return 0;
+}
+
+size_t dcv_tile_scratch_bytes(const dcv_tile *t)
+{
+    (void)t;
+    return 0;
+}
+
+void dcv_tile_pack(const dcv_tile *t, const float *w, const float *scale, float *packed)
+{
+    (void)t, (void)w, (void)scale, (void)packed;
+}
+
+void dcv_tile_run(const dcv_tile *t, const float *x, const float *packed, const float *bias, float *y, float *scratch)
+{
+    (void)t, (void)x, (void)packed, (void)bias, (void)y, (void)scratch;
+}
+#endif
