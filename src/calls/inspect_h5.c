@@ -110,6 +110,9 @@ static dcv_status read_failures(contents *c)
         if (f->item < 0)
             return DCV_OK;
         DCV_TRY(dcv_h5_read_text(c->h5, "/failures/message", i, 1, f->message, MESSAGE_BYTES));
+        for (char *at = f->message; *at; at++)
+            if ((unsigned char)*at < 0x20 || *at == 0x7f)
+                *at = '?'; /* the file may come from anywhere */
         c->n_failures++;
     }
     return DCV_OK;

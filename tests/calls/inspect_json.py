@@ -63,7 +63,7 @@ def check_h5():
         d = inspect(os.path.join(folder, "out.h5"))
         assert (d["kind"], d["complete"], d["job"]) == ("result", True, "infer"), d
         assert (d["items"], d["done"], d["failed"]) == (5, 3, 1), d
-        assert d["failures"] == [{"item": 2, "message": "b.png: cut off"}], d
+        assert d["failures"] == [{"item": 2, "message": "b.png: cut?off"}], d
         assert {"path": "/infer/prob", "type": "f4", "shape": [5, 10]} in d["datasets"], d
         d = inspect(os.path.join(folder, "out.h5.part"))
         assert (d["kind"], d["complete"]) == ("run", False), d

@@ -97,7 +97,7 @@ static dcv_status make_result(const char *file)
 {
     static const uint8_t status[5] = {1, 1, 2, 0, 1};
     static const int64_t item[5] = {2, -1, -1, -1, -1};
-    static const char message[5][200] = {"b.png: cut off"};
+    static const char message[5][200] = {"b.png: cut\noff"};
     int64_t bytes;
     int id;
     dcv_store *s;
@@ -172,7 +172,7 @@ static void test_h5(void)
     CHECK_OK(make(dir));
     snprintf(path, sizeof path, "%s/out.h5", dir);
     CHECK(prints(path, false, DCV_OK, "state    complete\njob      infer\n"));
-    CHECK(prints(path, false, DCV_OK, "items    5: 3 done, 1 failed, 1 not yet\nfailed   item 2: b.png: cut off\n"));
+    CHECK(prints(path, false, DCV_OK, "items    5: 3 done, 1 failed, 1 not yet\nfailed   item 2: b.png: cut?off\n"));
     CHECK(prints(path, false, DCV_OK, "\n/failures/message     S200  5\n"));
     snprintf(path, sizeof path, "%s/out.h5.part", dir);
     CHECK(prints(path, false, DCV_OK, "state    under way or stopped"));
