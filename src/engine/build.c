@@ -405,6 +405,30 @@ static dcv_status list_uses(builder *b)
     return DCV_OK;
 }
 
+/* In a walk integers are floats, and so must be the constants that meet them. */
+static dcv_status float_operands(builder *b)
+{
+    dcv_graph *g = b->g;
+    for (int i = 0; i < g->n_node; i++) {
+        const dcv_node *nd = &g->node[i];
+        const bool meets = nd->op->flags & DCV_OP_ELEMENTWISE || !strcmp(nd->op->name, "Concat");
+        for (int k = 0; meets && k < nd->n_in; k++) {
+            dcv_value *v = nd->in[k] >= 0 ? &g->value[nd->in[k]] : NULL;
+            if (!v || !v->constant || v->type != DCV_I64)
+                continue;
+            const int64_t n = dcv_count(&v->dims), *from = v->constant;
+            float *to = dcv_arena_alloc(b->arena, (size_t)n, sizeof *to);
+            if (!to)
+                return DCV_ENOMEM;
+            for (int64_t e = 0; e < n; e++)
+                to[e] = (float)from[e];
+            v->constant = to;
+            v->type = DCV_F32;
+        }
+    }
+    return DCV_OK;
+}
+
 /* What a walk could not do: a second output of a view (Dropout's mask). */
 static dcv_status check_walkable(const dcv_graph *g)
 {
@@ -432,6 +456,7 @@ static dcv_status build(builder *b, const dcv_dims *input, int n_input)
     DCV_TRY(add_outputs(b));
     DCV_TRY(compact(b));
     DCV_TRY(list_uses(b));
+    DCV_TRY(float_operands(b));
     DCV_TRY(check_walkable(b->g));
     dcv_graph_classify(b->g);
     return DCV_OK;

@@ -16,7 +16,8 @@ static int bin_by_definition(double x)
 
 static void bins(void)
 {
-    static const float special[] = {0, -0.0f, -1, -INFINITY, 1e-45f, 1e-38f, 1, 2, 4, 0.5f, 32767.9f, 32768, 1e30f, INFINITY};
+    static const float special[] = {0, -0.0f, -1,   -INFINITY, 1e-45f, 1e-38f, 1,
+                                    2, 4,     0.5f, 32767.9f,  32768,  1e30f,  INFINITY};
     for (size_t i = 0; i < sizeof special / sizeof special[0]; i++)
         CHECK(dcv_histogram_bin(special[i]) == bin_by_definition(special[i]));
     CHECK(dcv_histogram_bin(NAN) == 63 && dcv_histogram_bin(-NAN) == 63);

@@ -152,6 +152,12 @@ static void run_case(const char *dir, int *passed)
     char why[512];
     snprintf(why, sizeof why, "%s", dcv_message());
     const verdict folded = run(&t, 0, false);
+    if (t.n_in > 1 && t.in[0]->type == DCV_I64) { /* integers of the picture with constant ones */
+        const verdict mixed = run(&t, 1, true);
+        CHECK(mixed != FAIL);
+        if (mixed == FAIL)
+            fprintf(stderr, "%s: fails with constant second input\n", dir);
+    }
     if (live != PASS || folded != PASS)
         fprintf(stderr, "%s: live %s (%s), folded %s (%s)\n", dir, words[live], why, words[folded], dcv_message());
     CHECK(live != FAIL);

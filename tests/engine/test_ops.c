@@ -1,6 +1,7 @@
 /* test_ops.c -- every operator in many small cases, in plain layout and in blocks of 8 and 16, against float64
  * references (tests/golden/ops).
  */
+#include "engine/ops/exp.h"
 #include "golden.h"
 #include "reference.h"
 
@@ -79,8 +80,30 @@ static void test_opset(int opset)
     dcv_model_free(m);
 }
 
+static float exp_of(float x)
+{
+    float y;
+    dcv_exp_chunk(1, &x, &y);
+    return y;
+}
+
+/* e^x against libm in double over all of float's range. */
+static void test_exp(void)
+{
+    double worst = 0;
+    for (double x = -87; x < 88.7; x += 1e-4) {
+        const double want = exp((float)x), d = fabs(exp_of((float)x) / want - 1);
+        worst = isnan(worst) || d <= worst ? worst : d;
+    }
+    CHECK_NEAR(worst, 0, 2.4e-7);
+    CHECK_NEAR(exp_of(-100), exp(-100.0), 1e-45);
+    CHECK(exp_of(0) == 1 && exp_of(-1000) < 1e-44 && exp_of(-INFINITY) < 1e-44);
+    CHECK(isinf(exp_of(89)) && isinf(exp_of(INFINITY)) && isnan(exp_of(NAN)));
+}
+
 int main(void)
 {
+    test_exp();
     test_opset(9);
     test_opset(13);
     test_opset(18);

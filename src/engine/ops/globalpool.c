@@ -4,7 +4,8 @@
  * layout; the maximum is NaN if any cell is.
  */
 #include <math.h>
-#include "engine/ops/util.h"
+#include <string.h>
+#include "engine/ops/pool.h"
 
 static dcv_status shape(const dcv_shape_io *io)
 {
@@ -74,6 +75,17 @@ DCV_CLONES static void means(int64_t blocks, int64_t cells, int lanes, const flo
             mean(cells, x + k * cells * 8, 8, y + k * 8);
         else
             mean(cells, x + k * cells, 1, y + k);
+}
+
+void dcv_channel_means(const dcv_blob_shape *s, int block, const float *x, float *y)
+{
+    float last[DCV_BLOCK_MAX];
+    const int64_t whole = s->c / block; /* y may have no room for lanes past C */
+    means(whole, s->cells, block, x, y);
+    if (whole == s->blocks)
+        return;
+    means(1, s->cells, block, x + whole * s->cells * block, last);
+    memcpy(y + whole * block, last, (size_t)(s->c - whole * block) * sizeof *y);
 }
 
 DCV_CLONES static void greatests(int64_t blocks, int64_t cells, int lanes, const float *x, float *y)

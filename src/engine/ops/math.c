@@ -3,6 +3,7 @@
  * Exporters emit them in shape arithmetic (Floor, Ceil) and in spelt-out activations (Erf of GELU).
  */
 #include <math.h>
+#include "engine/ops/exp.h"
 #include "engine/ops/map.h"
 
 static void do_ceil(const void *attr, int64_t n, const float *x, float *y)
@@ -26,11 +27,11 @@ static void do_erf(const void *attr, int64_t n, const float *x, float *y)
         y[i] = erff(x[i]);
 }
 
-static void do_exp(const void *attr, int64_t n, const float *x, float *y)
+DCV_CLONES static void do_exp(const void *attr, int64_t n, const float *x, float *y)
 {
     (void)attr;
-    for (int64_t i = 0; i < n; i++)
-        y[i] = expf(x[i]);
+    for (int64_t i = 0; i < n; i += DCV_EXP_CHUNK)
+        dcv_exp_chunk((int)(n - i < DCV_EXP_CHUNK ? n - i : DCV_EXP_CHUNK), x + i, y + i);
 }
 
 static void do_neg(const void *attr, int64_t n, const float *x, float *y)

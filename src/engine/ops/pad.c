@@ -1,4 +1,5 @@
 /* pad.c -- ONNX Pad (2: attributes; 11, 13, 18, 19, 21: inputs), mode constant.  Negative pads cut away. */
+#include <string.h>
 #include "engine/ops/util.h"
 
 typedef struct pad_attr {
@@ -76,24 +77,76 @@ static void fill_all(int64_t n, size_t elem, float fill, void *to)
             ((int64_t *)to)[i] = (int64_t)fill;
 }
 
+/* Copy what stays; lo and hi per axis. */
+static void copy(const dcv_dims *x, const dcv_dims *y, const int64_t *lo, const int64_t *hi, size_t elem,
+                 const void *from, void *to)
+{
+    int64_t sx[DCV_MAX_RANK], at_x = 0, at_y = 0;
+    dcv_move m = {.rank = y->n};
+    dcv_dims_strides(x, sx);
+    dcv_dims_strides(y, m.to);
+    for (int i = 0; i < y->n; i++) {
+        const int64_t first = lo[i] < 0 ? -lo[i] : 0, last = x->d[i] + (hi[i] < 0 ? hi[i] : 0);
+        m.extent[i] = last > first ? last - first : 0;
+        m.from[i] = sx[i];
+        at_x += first * sx[i];
+        at_y += (lo[i] > 0 ? lo[i] : 0) * m.to[i];
+        if (!m.extent[i])
+            return;
+    }
+    dcv_move_run(&m, (char *)to + at_y * (int64_t)elem, (const char *)from + at_x * (int64_t)elem, elem);
+}
+
 static void move(const dcv_node *nd, int part, const dcv_dims *x, const dcv_dims *y, size_t elem, const void *from,
                  void *to)
 {
     (void)part;
     const pad_attr *a = nd->attr;
-    int64_t sx[DCV_MAX_RANK], at_x = 0, at_y = 0;
-    dcv_move m = {.rank = y->n};
     fill_all(dcv_count(y), elem, a->fill, to);
-    dcv_dims_strides(x, sx);
-    dcv_dims_strides(y, m.to);
-    for (int i = 0; i < y->n; i++) {
-        const int64_t first = a->lo[i] < 0 ? -a->lo[i] : 0, last = x->d[i] + (a->hi[i] < 0 ? a->hi[i] : 0);
-        m.extent[i] = last > first ? last - first : 0;
-        m.from[i] = sx[i];
-        at_x += first * sx[i];
-        at_y += (a->lo[i] > 0 ? a->lo[i] : 0) * m.to[i];
+    copy(x, y, a->lo, a->hi, elem, from, to);
+}
+
+/* Blocks of b lanes, channels as they are: a block counts as part of the last axis. */
+static void move_blocks(const pad_attr *a, int b, const dcv_dims *x, const dcv_dims *y, const float *from, float *to)
+{
+    dcv_dims dx = *x, dy = *y;
+    int64_t lo[DCV_MAX_RANK], hi[DCV_MAX_RANK];
+    const int last = x->n - 1;
+    memcpy(lo, a->lo, sizeof lo);
+    memcpy(hi, a->hi, sizeof hi);
+    dx.d[1] = dy.d[1] = (x->d[1] + b - 1) / b;
+    dx.d[last] *= b, dy.d[last] *= b, lo[last] *= b, hi[last] *= b;
+    fill_all(dcv_count(&dy), sizeof *to, a->fill, to);
+    copy(&dx, &dy, lo, hi, sizeof *to, from, to);
+}
+
+/* Cell of x that cell i of a channel of y holds, -1: border. */
+static int64_t cell_of(const pad_attr *a, const dcv_dims *x, const dcv_dims *y, int64_t i)
+{
+    int64_t at = 0, stride = 1;
+    for (int axis = y->n - 1; axis >= 2; axis--) {
+        const int64_t k = i % y->d[axis] - a->lo[axis];
+        if (k < 0 || k >= x->d[axis])
+            return -1;
+        at += k * stride;
+        stride *= x->d[axis];
+        i /= y->d[axis];
     }
-    dcv_move_run(&m, (char *)to + at_y * (int64_t)elem, (const char *)from + at_x * (int64_t)elem, elem);
+    return at;
+}
+
+/* Blocks, and channels come or go. */
+static void move_channels(const pad_attr *a, int b, const dcv_dims *x, const dcv_dims *y, const float *from, float *to)
+{
+    const dcv_blob_shape sx = dcv_blob_shape_of(x, b), sy = dcv_blob_shape_of(y, b);
+    for (int64_t i = 0; i < sy.cells; i++) {
+        const int64_t at = cell_of(a, x, y, i);
+        for (int64_t c = 0; c < sy.blocks * b; c++) {
+            const int64_t k = c - a->lo[1];
+            to[(c / b * sy.cells + i) * b + c % b] =
+                at < 0 || k < 0 || k >= sx.c ? a->fill : from[(k / b * sx.cells + at) * b + k % b];
+        }
+    }
 }
 
 static dcv_status fold(const dcv_fold_io *io)
@@ -118,7 +171,17 @@ static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, 
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
     (void)g;
-    dcv_move_forward(nd, 0, &io->x[0], &io->y[0], move);
+    const pad_attr *a = nd->attr;
+    const dcv_blob *x = &io->x[0];
+    dcv_blob *y = &io->y[0];
+    if (y->dims->n < 3 || y->block == 1) {
+        dcv_move_forward(nd, 0, x, y, move);
+        return;
+    }
+    for (int p = 0; p < y->n; p++)
+        (a->lo[1] || a->hi[1] ? move_channels : move_blocks)(a, y->block, x->dims, y->dims, x->data + p * x->n_stride,
+                                                             y->data + p * y->n_stride);
+    dcv_blob_clear_tail(y);
 }
 
 const dcv_op dcv_op_pad = {.name = "Pad",
@@ -127,7 +190,7 @@ const dcv_op dcv_op_pad = {.name = "Pad",
                            .max_out = 1,
                            .attr_size = sizeof(pad_attr),
                            .fields = fields,
-                           .layout = DCV_LAYOUT_PLAIN,
+                           .layout = DCV_LAYOUT_SAME,
                            .shape = shape,
                            .fold = fold,
                            .carries = carries,

@@ -27,6 +27,9 @@ typedef enum dcv_pool { DCV_POOL_MAX, DCV_POOL_SUM } dcv_pool;
  * x, y: one plane of block lanes. */
 void dcv_pool_plane(dcv_pool kind, const dcv_pool_nest *n, int block, const float *x, float *y);
 
+/* Mean of each channel of one picture, C numbers, double sums over the cells in order. */
+void dcv_channel_means(const dcv_blob_shape *s, int block, const float *x, float *y);
+
 dcv_status dcv_pool_shape(const dcv_shape_io *io);
 dcv_cells dcv_pool_reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o);
 

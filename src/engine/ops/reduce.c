@@ -1,5 +1,5 @@
 /* reduce.c -- ONNX ReduceMean (1, 11, 13: axes is an attribute; 18: an input), double sums. */
-#include "engine/ops/util.h"
+#include "engine/ops/pool.h"
 
 typedef struct reduce_attr {
     dcv_ints axes;
@@ -55,46 +55,108 @@ static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, 
     return (dcv_cells){o, o + 1, 1};
 }
 
-/* Sum over the masked axes from axis on. */
-static double sum_over(const dcv_dims *d, const int64_t *stride, unsigned mask, int axis, const float *x)
+/* A picture in its layout: where coordinate i of an axis leads. */
+typedef struct source {
+    dcv_dims d;
+    int64_t stride[DCV_MAX_RANK];
+    int64_t block, block_step; /* of axis 1 */
+    unsigned mask;
+    double n; /* cells in each mean */
+} source;
+
+static int64_t step(const source *s, int axis, int64_t i)
 {
-    while (axis < d->n && !(mask >> axis & 1))
+    return axis == 1 && s->block > 1 ? i / s->block * s->block_step + i % s->block : i * s->stride[axis];
+}
+
+/* Sum over the masked axes from axis on. */
+static double sum_over(const source *s, int axis, const float *x)
+{
+    while (axis < s->d.n && !(s->mask >> axis & 1))
         axis++;
-    if (axis == d->n)
+    if (axis == s->d.n)
         return *x;
     double sum = 0;
-    for (int64_t i = 0; i < d->d[axis]; i++)
-        sum += sum_over(d, stride, mask, axis + 1, x + i * stride[axis]);
+    for (int64_t i = 0; i < s->d.d[axis]; i++)
+        sum += sum_over(s, axis + 1, x + step(s, axis, i));
     return sum;
 }
 
-/* One output number for each cell of the axes that stay. */
-static float *means_over(const dcv_dims *d, const int64_t *stride, unsigned mask, int axis, double n, const float *x,
-                         float *y)
+/* One number, in row-major order, for each cell of the axes that stay. */
+static float *means_over(const source *s, int axis, const float *x, float *y)
 {
-    while (axis < d->n && mask >> axis & 1)
+    while (axis < s->d.n && s->mask >> axis & 1)
         axis++;
-    if (axis == d->n) {
-        *y = (float)(sum_over(d, stride, mask, 0, x) / n);
+    if (axis == s->d.n) {
+        *y = (float)(sum_over(s, 0, x) / s->n);
         return y + 1;
     }
-    for (int64_t i = 0; i < d->d[axis]; i++)
-        y = means_over(d, stride, mask, axis + 1, n, x + i * stride[axis], y);
+    for (int64_t i = 0; i < s->d.d[axis]; i++)
+        y = means_over(s, axis + 1, x + step(s, axis, i), y);
     return y;
+}
+
+static source source_of(const reduce_attr *a, const dcv_blob *x)
+{
+    const int64_t b = x->dims->n >= 3 ? x->block : 1;
+    source s = {.d = *x->dims,
+                .block = b,
+                .block_step = dcv_blob_shape_of(x->dims, x->block).cells * b,
+                .mask = a->mask,
+                .n = 1};
+    dcv_dims_strides(x->dims, s.stride);
+    for (int i = 0; i < s.d.n; i++) {
+        s.stride[i] *= b;
+        s.n *= s.mask >> i & 1 ? (double)s.d.d[i] : 1;
+    }
+    return s;
+}
+
+/* Into blocks: the axes that go have extent 1 in y, or are not there. */
+static void means_blocked(const source *s, const float *x, const dcv_blob *y, float *to)
+{
+    const dcv_blob_shape sy = dcv_blob_shape_of(y->dims, y->block);
+    int axis_of[DCV_MAX_RANK], n = 0; /* axis of x for each axis of y, -1: extent 1 */
+    const bool keep = y->dims->n == s->d.n;
+    for (int i = 0; i < s->d.n; i++)
+        if (keep || !(s->mask >> i & 1))
+            axis_of[n++] = s->mask >> i & 1 ? -1 : i;
+    for (int64_t c = 0; c < sy.c; c++)
+        for (int64_t i = 0; i < sy.cells; i++) {
+            int64_t at = axis_of[1] >= 0 ? step(s, axis_of[1], c) : 0, left = i;
+            for (int k = n - 1; k >= 2; k--) {
+                at += axis_of[k] >= 0 ? step(s, axis_of[k], left % y->dims->d[k]) : 0;
+                left /= y->dims->d[k];
+            }
+            to[(c / y->block * sy.cells + i) * y->block + c % y->block] = (float)(sum_over(s, 0, x + at) / s->n);
+        }
+}
+
+/* Means over all of space, channel by channel: what stands for global pooling in many exports. */
+static bool over_space(const reduce_attr *a, const dcv_dims *x)
+{
+    return x->n >= 3 && x->d[0] == 1 && a->mask == (1u << x->n) - 4;
 }
 
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
     (void)g;
-    const dcv_dims *d = io->x[0].dims;
-    const unsigned mask = ((const reduce_attr *)nd->attr)->mask;
-    int64_t stride[DCV_MAX_RANK];
-    double n = 1;
-    dcv_dims_strides(d, stride);
-    for (int i = 0; i < d->n; i++)
-        n *= mask >> i & 1 ? (double)d->d[i] : 1;
-    for (int p = 0; p < io->y[0].n; p++)
-        means_over(d, stride, mask, 0, n, io->x[0].data + p * io->x[0].n_stride, io->y[0].data + p * io->y[0].n_stride);
+    const reduce_attr *a = nd->attr;
+    const dcv_blob *x = &io->x[0];
+    dcv_blob *y = &io->y[0];
+    const source s = source_of(a, x);
+    const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block);
+    for (int p = 0; p < y->n; p++) {
+        const float *from = x->data + p * x->n_stride;
+        float *to = y->data + p * y->n_stride;
+        if (over_space(a, x->dims))
+            dcv_channel_means(&sx, (int)s.block, from, to);
+        else if (y->dims->n < 3 || y->block == 1)
+            means_over(&s, 0, from, to);
+        else
+            means_blocked(&s, from, y, to);
+    }
+    dcv_blob_clear_tail(y);
 }
 
 const dcv_op dcv_op_reducemean = {.name = "ReduceMean",
@@ -103,7 +165,7 @@ const dcv_op dcv_op_reducemean = {.name = "ReduceMean",
                                   .max_out = 1,
                                   .attr_size = sizeof(reduce_attr),
                                   .fields = fields,
-                                  .layout = DCV_LAYOUT_PLAIN,
+                                  .layout = DCV_LAYOUT_SAME,
                                   .shape = shape,
                                   .carries = carries,
                                   .reads = reads,

@@ -5,6 +5,7 @@
  * HardSwish    y = x min(max(x / 6 + 1/2, 0), 1)
  */
 #include <math.h>
+#include "engine/ops/exp.h"
 #include "engine/ops/map.h"
 
 typedef struct hard_attr {
@@ -16,12 +17,18 @@ static const dcv_field hard_fields[] = {
     {"beta", DCV_FIELD_REAL, DCV_AT(hard_attr, beta), .dflt = "0.5", .help = "value at 0"},
     DCV_FIELDS_END};
 
-static void sigmoid(const void *attr, int64_t n, const float *x, float *y)
+DCV_CLONES static void sigmoid(const void *attr, int64_t n, const float *x, float *y)
 {
     (void)attr;
-    DCV_INDEPENDENT
-    for (int64_t i = 0; i < n; i++)
-        y[i] = 1 / (1 + expf(-x[i]));
+    for (int64_t i = 0; i < n; i += DCV_EXP_CHUNK) {
+        float v[DCV_EXP_CHUNK];
+        const int m = (int)(n - i < DCV_EXP_CHUNK ? n - i : DCV_EXP_CHUNK);
+        for (int k = 0; k < m; k++)
+            v[k] = -x[i + k];
+        dcv_exp_chunk(m, v, v);
+        for (int k = 0; k < m; k++)
+            y[i + k] = 1 / (1 + v[k]);
+    }
 }
 
 static void hyperbolic(const void *attr, int64_t n, const float *x, float *y)

@@ -351,6 +351,7 @@ def activations(c, clip_inputs):
     c.add("hard_sigmoid6", "HardSigmoid", [2 * x()], alpha=1.0 / 6, beta=0.5)
     c.add("tanh", "Tanh", [x()])
     c.add("exp", "Exp", [x()])
+    c.add("exp_wide", "Exp", [np.linspace(-110, 88, 199, dtype=np.float32).reshape(1, 199)])
     c.add("sqrt", "Sqrt", [np.abs(x())])
     c.add("erf", "Erf", [x()])
     c.add("neg", "Neg", [x()])
@@ -453,6 +454,14 @@ def cases_13():
     c.add("pad_cut", "Pad", [picture(1, 3, 4, 5)], np.array([0, 0, -1, 2, 0, 0, 1, -3]))
     c.add("mean", "ReduceMean", [picture(1, 19, 4, 5)], axes=[2, 3])
     c.add("mean_channels", "ReduceMean", [picture(1, 19, 4, 5)], axes=[-3], keepdims=0)
+    for name, axes, keep in (("channels_keep", [1], 1), ("rows", [2], 1), ("rows_drop", [2], 0), ("columns", [-1], 1),
+                             ("mixed", [1, 3], 1), ("mixed_drop", [1, 3], 0), ("space_drop", [2, 3], 0)):
+        c.add("mean_" + name, "ReduceMean", [picture(1, 19, 4, 5)], axes=axes, keepdims=keep)
+    c.add("mean_1d", "ReduceMean", [picture(1, 19, 7)], axes=[2], keepdims=0)
+    c.add("pad_space", "Pad", [picture(1, 19, 4, 5)], np.array([0, 0, 1, 2, 0, 0, 3, 0]), np.float32(-2))
+    c.add("pad_cut_space", "Pad", [picture(1, 19, 4, 5)], np.array([0, 0, -1, 2, 0, 0, 1, -3]))
+    c.add("pad_channels", "Pad", [picture(1, 19, 4, 5)], np.array([0, 2, 1, 0, 0, 3, -1, 1]), np.float32(3))
+    c.add("pad_channels_cut", "Pad", [picture(1, 19, 4, 5)], np.array([0, -2, 1, 0, 0, 1, 0, 1]))
     c.add("mean_all", "ReduceMean", [picture(1, 19, 4, 5)])
     c.add("split", "Split", [picture(1, 19, 3, 4)], np.array([2, 16, 1]), axis=1, outputs=3)
     c.add("split_equal", "Split", [picture(1, 32, 3, 4)], axis=1, outputs=2)
