@@ -16,6 +16,11 @@ typedef struct dcv_run_options {
 /* Before MPI_Init of a run: from here on USR1, TERM and INT ask for an end instead of ending the process. */
 void dcv_run_prepare(void);
 
+/* The numerics that an earlier start of this output was made with: new memory, NULL if there is nothing to go on with.
+ * A run that goes on must have the same, so this is asked before the libraries that compute are loaded.  Local, no MPI.
+ */
+char *dcv_run_numerics(const dcv_config *c) DCV_MUST_USE;
+
 /* Run kind with configuration c from plan to sealed file.  The status is the same on every rank; the message is kept
  * on one rank, for which *speaks is set. */
 dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_options *o, bool *speaks) DCV_MUST_USE;

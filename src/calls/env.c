@@ -62,6 +62,19 @@ void dcv_env_want_cpu(int cpu)
     dcv_env_want("OPENBLAS_CORETYPE", sets[cpu].openblas);
 }
 
+void dcv_env_want_numerics(const char *numerics)
+{
+    const char *last = strrchr(numerics, ' ');
+    if (!last)
+        return;
+    if (!strcmp(last + 1, "avx2"))
+        dcv_env_want_cpu(1);
+    else if (!strcmp(last + 1, "avx512"))
+        dcv_env_want_cpu(2);
+    else if (!strncmp(numerics, "blas ", 5))
+        dcv_env_want("OPENBLAS_CORETYPE", last + 1);
+}
+
 /* The mark is taken out of the environment at once: it is not for the processes that we start. */
 bool dcv_env_again(void)
 {

@@ -20,6 +20,10 @@ void dcv_env_want_one_thread(void);
 /* runtime.cpu: highest instruction set of BLAS and oneDNN. */
 void dcv_env_want_cpu(int cpu);
 
+/* The instruction set that a result's `numerics` ends with ("onednn 2.6.3 avx2", "blas 0.3.21 Haswell"), where this
+ * machine has it. */
+void dcv_env_want_numerics(const char *numerics);
+
 /* Start again if anything that was asked for is not so yet; returns otherwise, or where exec is refused.  Once only. */
 void dcv_env_apply(char **argv);
 

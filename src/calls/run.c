@@ -2,6 +2,7 @@
 #include "calls/call.h"
 #include "calls/env.h"
 #include "calls/jobconfig.h"
+#include "deconvoy/memory.h"
 #include "deconvoy/run.h"
 
 static const char usage[] = "run CONFIG [--set key.path=VALUE]... [--fresh] [--deadline SECONDS]";
@@ -25,11 +26,22 @@ static dcv_status read_config(int argc, char **argv)
     return st;
 }
 
+/* The instruction set counts at the first start; a run that goes on takes the same. */
+static void want_numerics(void)
+{
+    char *begun_with = options.fresh ? NULL : dcv_run_numerics(config);
+    if (begun_with)
+        dcv_env_want_numerics(begun_with);
+    else
+        dcv_env_want_cpu(config->runtime.cpu);
+    dcv_free(begun_with);
+}
+
 static dcv_status before(int argc, char **argv)
 {
     DCV_TRY(read_config(argc, argv));
     dcv_run_prepare();
-    dcv_env_want_cpu(config->runtime.cpu);
+    want_numerics();
     return dcv_env_rank() > 0 || dcv_env_again() ? DCV_OK : dcv_dataset_probe(config);
 }
 

@@ -86,15 +86,14 @@ static dcv_status make_dataset(const maker *m, store_dataset *d)
     DCV_TRY_DONE(st, need(m, path, space = h5_hold(&h, store_space(&d->region.dims))));
     set = h5_hold(&h, H5Dcreate2(m->file, path, type, space, m->lcpl, m->dcpl, H5P_DEFAULT));
     DCV_TRY_DONE(st, need(m, path, set));
-    if (d->values && d->region.bytes)
-        DCV_TRY_DONE(st, need(m, path, H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, d->values)));
     if (d->region.bytes) {
         const haddr_t at = H5Dget_offset(set);
         DCV_TRY_DONE(st, need(m, path, at == HADDR_UNDEF ? -1 : 0));
         d->region.offset = (int64_t)at;
     }
 done:
-    h5_release(&h);
+    if (!h5_release(&h) && st == DCV_OK)
+        st = need(m, path, -1);
     return st;
 }
 
@@ -221,7 +220,26 @@ static dcv_status structure_crc(const dcv_store *s, int fd, int64_t file_bytes, 
     return st;
 }
 
-/* Write the two numbers that are known now: the CRC of the structure, and the CRC of that. */
+/* Values known now.  Not through HDF5, which keeps them back until a data set is closed and then forgets to say that the
+ * disk was full. */
+static dcv_status write_values(const store_dataset *d, int fd)
+{
+    if (!d->values || !d->region.bytes)
+        return DCV_OK;
+    const dcv_status st = write_all(fd, d->values, (size_t)d->region.bytes, d->region.offset);
+    return st == DCV_OK ? st : dcv_fail_in(st, "%s", d->region.path);
+}
+
+static dcv_status write_all_values(const dcv_store *s, int fd)
+{
+    for (int i = 0; i < s->n_sets; i++)
+        DCV_TRY(write_values(s->set[i], fd));
+    for (int i = 0; i < STORE_N_SUMS; i++)
+        DCV_TRY(write_values(s->sum[i], fd));
+    return DCV_OK;
+}
+
+/* Write values, and the two numbers that are known now: the CRC of the structure, and the CRC of that. */
 static dcv_status write_structure(const dcv_store *s, const char *file, int64_t *file_bytes)
 {
     const int fd = open(file, O_RDWR | O_CLOEXEC);
@@ -235,6 +253,7 @@ static dcv_status write_structure(const dcv_store *s, const char *file, int64_t 
     }
     *file_bytes = about.st_size;
     uint32_t crc;
+    DCV_TRY_DONE(st, write_all_values(s, fd));
     DCV_TRY_DONE(st, structure_crc(s, fd, about.st_size, &crc));
     DCV_TRY_DONE(st, write_all(fd, &crc, sizeof crc, s->sum[STORE_STRUCTURE]->region.offset));
     crc = dcv_crc32c(0, &crc, sizeof crc);

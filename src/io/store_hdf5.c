@@ -65,10 +65,12 @@ hid_t h5_hold(h5_held *h, hid_t id)
     return id;
 }
 
-void h5_release(h5_held *h)
+bool h5_release(h5_held *h)
 {
+    bool well = true;
     while (h->n > 0)
-        (void)H5Idec_ref(h->id[--h->n]);
+        well = H5Idec_ref(h->id[--h->n]) >= 0 && well;
+    return well;
 }
 
 hid_t h5_access(void)

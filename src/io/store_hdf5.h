@@ -28,7 +28,7 @@ typedef struct h5_held {
     int n;
 } h5_held;
 hid_t h5_hold(h5_held *h, hid_t id); /* returns id; a negative one is not kept */
-void h5_release(h5_held *h);
+bool h5_release(h5_held *h); /* false where HDF5 could not close one: what it held back is lost */
 
 /* Access list for sec2 files: 1.8 format, no file locks, closing takes everything with it. */
 hid_t h5_access(void);

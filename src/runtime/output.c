@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -14,8 +15,9 @@
 #include "deconvoy/hash.h"
 #include "deconvoy/memory.h"
 
-#define JOIN_MOST    64    /* stretches, and failures, of units that are reported as one */
-#define MAX_FAILURES 10000 /* rows of /failures at most */
+#define SKELETON_BYTES (64 << 10) /* names, shapes, attributes: about */
+#define JOIN_MOST      64         /* stretches, and failures, of units that are reported as one */
+#define MAX_FAILURES   10000      /* rows of /failures at most */
 
 dcv_status output_new(const dcv_config *c, dcv_output **out)
 {
@@ -100,9 +102,60 @@ static int reserve(int fd, int64_t bytes)
     return errno == EOPNOTSUPP || errno == ENOSYS ? posix_fallocate(fd, 0, bytes) : errno;
 }
 
+typedef struct verdict { /* of the child that makes the skeleton */
+    int32_t status, said;
+    char message[1024];
+} verdict;
+
+/* A process of its own makes the skeleton: HDF5 that has met a full disk crashes later, when the library ends. */
+static dcv_status make_skeleton(dcv_output *o, const char *tmp)
+{
+    verdict v = {0};
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC))
+        return dcv_fail(DCV_EIO, "pipe: %s", strerror(errno));
+    const pid_t child = fork();
+    if (child == 0) {
+        int64_t bytes;
+        v.status = dcv_store_create(o->store, tmp, &bytes);
+        v.said = 1;
+        snprintf(v.message, sizeof v.message, "%s", dcv_message());
+        _exit(write(ends[1], &v, sizeof v) != sizeof v);
+    }
+    close(ends[1]);
+    const ssize_t n = child < 0 ? 0 : read(ends[0], &v, sizeof v);
+    close(ends[0]);
+    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (n != sizeof v || !v.said)
+        return dcv_fail(DCV_EIO, "%s: HDF5 could not write it", tmp);
+    if (v.status != DCV_OK)
+        return dcv_fail((dcv_status)v.status, "%s", v.message);
+    struct stat about;
+    if (stat(tmp, &about))
+        return dcv_fail(DCV_EIO, "%s: %s", tmp, strerror(errno));
+    o->file_bytes = about.st_size;
+    return dcv_store_attach(o->store, tmp);
+}
+
+/* Is there room at all?  HDF5 is a bad teller of full disks. */
+static dcv_status check_space(dcv_output *o)
+{
+    struct statvfs fs;
+    int64_t bytes = SKELETON_BYTES;
+    for (int i = 0; i < dcv_store_count(o->store); i++)
+        bytes += dcv_store_region(o->store, i)->bytes;
+    o->file_bytes = bytes;
+    if (statvfs(o->folder, &fs) || (int64_t)fs.f_bavail > bytes / (int64_t)fs.f_frsize)
+        return DCV_OK;
+    return no_space(o, ENOSPC);
+}
+
 static dcv_status create(dcv_output *o, const char *tmp)
 {
-    DCV_TRY(dcv_store_create(o->store, tmp, &o->file_bytes));
+    unlink(tmp);
+    DCV_TRY(check_space(o));
+    DCV_TRY(make_skeleton(o, tmp));
     const int fd = open(tmp, O_RDWR | O_CLOEXEC);
     int err = fd < 0 ? errno : reserve(fd, o->file_bytes);
     if (!err && o->disk && fsync(fd))

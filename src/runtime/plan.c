@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/plan.h"
 #include "deconvoy/memory.h"
+#include "deconvoy/run.h"
 
 #define NAMES_SAID 5
 
@@ -224,4 +226,17 @@ dcv_status plan_same_program(const char *file, const dcv_config *c, const dcv_jo
     dcv_free(numerics);
     dcv_free(version);
     return st;
+}
+
+char *dcv_run_numerics(const dcv_config *c)
+{
+    dcv_h5 *f;
+    char *numerics = NULL, *part = dcv_format("%s.part", dcv_config_path(c, c->output));
+    if (part && !access(part, R_OK) && dcv_h5_open(part, &f) == DCV_OK) {
+        numerics = dcv_h5_attribute(f, "/", "numerics");
+        dcv_h5_close(f);
+    }
+    dcv_message_clear(); /* whatever is wrong with it, the run itself will say */
+    dcv_free(part);
+    return numerics;
 }

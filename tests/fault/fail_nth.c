@@ -13,10 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-static int count;
+static int *count; /* shared with processes that fork off */
+
+__attribute__((constructor)) static void begin(void)
+{
+    count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
 
 static int is_ours(const char *path)
 {
@@ -37,7 +43,7 @@ static int fd_is_ours(int fd)
 static int is_nth(void)
 {
     const char *nth = getenv("FAIL_NTH"), *mode = getenv("FAIL_MODE");
-    const int me = __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
+    const int me = __atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST);
     const int hit = nth && atoi(nth) == me;
     if (hit && mode && !strcmp(mode, "before"))
         kill(getpid(), SIGKILL);
@@ -67,16 +73,16 @@ static size_t half(size_t n)
 __attribute__((destructor)) static void say(void)
 {
     const char *to = getenv("FAIL_COUNT");
-    FILE *f = to && count ? fopen(to, "w") : NULL;
+    FILE *f = to && *count ? fopen(to, "w") : NULL;
     if (f) {
-        fprintf(f, "%d\n", count);
+        fprintf(f, "%d\n", *count);
         fclose(f);
     }
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-#define HIT_OR(ours, plain, real)                                                                                    \
+#define HIT_OR(ours, plain, real)                                                                                      \
     do {                                                                                                               \
         if (!(ours) || !is_nth())                                                                                      \
             return plain;                                                                                              \
