@@ -1,6 +1,7 @@
 /* test_ops.c -- every operator in many small cases, in plain layout and in blocks of 8 and 16, against float64
  * references (tests/golden/ops).
  */
+#include "deconvoy/engine.h"
 #include "engine/ops/exp.h"
 #include "golden.h"
 #include "reference.h"
@@ -38,6 +39,42 @@ static void check_outputs(const dcv_graph *g, const golden_file *f, float **valu
     }
 }
 
+/* The same through a planned walk on one back end, eight equal pictures at once. */
+static void check_walk(const dcv_graph *g, const golden_file *f, dcv_backend_kind backend, float **input)
+{
+    const dcv_engine_options o = {.precision = DCV_STRICT, .backend = backend};
+    dcv_engine *e = NULL;
+    dcv_walk *w = NULL;
+    CHECK_OK(dcv_engine_new(g, &o, &e));
+    if (!e)
+        return;
+    CHECK_OK(dcv_engine_pack_own(e));
+    CHECK_OK(dcv_walk_new(e, &w));
+    const float **pictures = dcv_alloc((size_t)g->n_in * DCV_GROUP, sizeof *pictures);
+    const float *const **in = dcv_alloc((size_t)g->n_in, sizeof *in);
+    for (int i = 0; i < g->n_in; i++) {
+        for (int p = 0; p < DCV_GROUP; p++)
+            pictures[i * DCV_GROUP + p] = input[i];
+        in[i] = pictures + (size_t)i * DCV_GROUP;
+    }
+    dcv_walk_forward(w, DCV_GROUP, in, NULL, NULL);
+    for (int k = 0; k < g->n_out; k++) {
+        const dcv_value *v = &g->value[g->out[k]];
+        const golden *t = golden_find(f, v->name);
+        float *y = dcv_alloc((size_t)dcv_count(&v->dims), sizeof *y);
+        dcv_walk_output(w, k, DCV_GROUP - 1, y);
+        const double d = t ? distance(t, y) : NAN;
+        CHECK_NEAR(d, 0, 1e-5);
+        if (!(d <= 1e-5))
+            fprintf(stderr, "^ %s in a walk, back end %d\n", v->name, (int)backend);
+        dcv_free(y);
+    }
+    dcv_free(pictures);
+    dcv_free(in);
+    dcv_walk_free(w);
+    dcv_engine_free(e);
+}
+
 static void test_opset(int opset)
 {
     char path[512];
@@ -72,6 +109,10 @@ static void test_opset(int opset)
         check_outputs(g, &f, values, block);
         ref_free(g, values);
     }
+    check_walk(g, &f, DCV_BACKEND_BLAS, input);
+#ifdef DCV_HAVE_ONEDNN
+    check_walk(g, &f, DCV_BACKEND_ONEDNN, input);
+#endif
     for (int i = 0; i < g->n_in; i++)
         dcv_free(input[i]);
     dcv_free(input);
