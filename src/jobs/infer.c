@@ -213,6 +213,8 @@ static dcv_status declare_output(infer *job, dcv_store *s, output *o)
         st = dcv_store_text(s, path, "output", v->name);
     if (st == DCV_OK && !job->net.dataset->fixed)
         st = dcv_store_dataset(s, path2, DCV_I32, 0, &extent, &o->id_extent);
+    if (st == DCV_OK && o->id_extent >= 0)
+        st = dcv_store_axis(s, o->id_extent, 0, -1, "input");
     dcv_free(name);
     dcv_free(path);
     dcv_free(path2);

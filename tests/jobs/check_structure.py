@@ -172,7 +172,7 @@ def check_infer(v, f, n, bad):
             match(v, d, "<i2", "Nhw", {"N": n})
             v.check(d[:][bad] == -1, "class_map of failed items")
         elif k.endswith("_extent"):
-            v.check(d.dtype.str == "<i4" and d.shape == (n, g[k[:-7]].ndim), d.name, d.shape)
+            v.check(d.dtype.str == "<i4" and d.shape == (n, g[k[:-7]].ndim - 1), d.name, d.shape)
         elif not is_scale(d):
             v.check(d.dtype.str == "<f4" and d.shape[0] == n, d.name, d.dtype, d.shape)
             v.check(np.isnan(d[:][bad]), d.name, "of failed items is not NaN")

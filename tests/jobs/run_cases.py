@@ -240,6 +240,18 @@ def case_top_labels(b):
             b.v.check(np.array_equal(f[p + "class_count"][:], g[p + "class_count"][:]), p, "class_count")
 
 
+def case_sized(b):
+    """Height and width open: boxes, maps and patches by each picture's own size."""
+    sets = ["dataset.source=" + b.photos("caltech101")]
+    for precision in ("strict", "fast"):
+        more = sets + ["model.precision=" + precision]
+        top = every_run_alike(b, "sized_top.yaml", more, "top_" + precision, more=(["runtime.threads=2"],))
+        infer = every_run_alike(b, "sized_infer.yaml", more, "infer_" + precision, more=(["runtime.threads=2"],))
+        b.program("check_sized.py", top, infer, "--precision", precision)
+    b.program("check_structure.py", top, "--complete")
+    b.program("check_structure.py", infer, "--complete")
+
+
 # --- infer ------------------------------------------------------------------------------
 
 def case_infer_squeezenet(b):

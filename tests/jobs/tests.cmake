@@ -5,7 +5,7 @@ if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
   if(DNNL_LIBRARY AND DNNL_INCLUDE_DIR)
     set(backends blas,onednn)
   endif()
-  foreach(case top_strict top_fast top_backends top_threads top_variants top_labels infer_squeezenet infer_backends infer_small pack
+  foreach(case top_strict top_fast top_backends top_threads top_variants top_labels sized infer_squeezenet infer_backends infer_small pack
                fashion sources bad_pictures bad_config bad_files again)
     add_test(
       NAME jobs/${case}

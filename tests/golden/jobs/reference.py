@@ -66,9 +66,14 @@ class Net:
 
     @staticmethod
     def op_MaxPool(a, x):
-        t, l, b, r = pads_of(a, x.shape[2:], a["kernel_shape"])
-        x = F.pad(x, (l, r, t, b), value=-np.inf)
-        return F.max_pool2d(x, a["kernel_shape"], a.get("strides", 1), ceil_mode=bool(a.get("ceil_mode", 0)))
+        pads = pads_of(a, x.shape[2:], a["kernel_shape"])
+        for i in (0, 1):  # as many windows as the receptive fields have, whatever rounding was asked for
+            cells = np.zeros((x.shape[2 + i], 2), np.int64)
+            k, s = a["kernel_shape"][i], a.get("strides", [1, 1])[i]
+            n = len(window(cells, k, s, pads[i], pads[i + 2], a.get("ceil_mode", 0)))
+            pads[i + 2] = (n - 1) * s + k - x.shape[2 + i] - pads[i]
+        t, l, b, r = pads
+        return F.max_pool2d(F.pad(x, (l, r, t, b), value=-np.inf), a["kernel_shape"], a.get("strides", 1))
 
     @staticmethod
     def op_Concat(a, *x):
@@ -125,8 +130,8 @@ class Net:
             if node.op_type in ("Conv", "MaxPool"):
                 kernel = a.get("kernel_shape") or self.constant[node.input[1]].shape[2:]
                 pads = pads_of(a, [len(s) for s in ins[0]], kernel)
-                assert not a.get("ceil_mode", 0) and all(d == 1 for d in a.get("dilations", [1, 1]))
-                y = [window(ins[0][i], kernel[i], a.get("strides", [1, 1])[i], pads[i], pads[i + 2]) for i in (0, 1)]
+                y = [window(ins[0][i], kernel[i], a.get("strides", [1, 1])[i], pads[i], pads[i + 2], a.get("ceil_mode", 0),
+                            a.get("dilations", [1, 1])[i]) for i in (0, 1)]
             elif node.op_type in ("GlobalAveragePool", "Flatten", "Reshape", "Softmax", "Gemm", "MatMul"):
                 y = [whole(s) for s in ins[0]]
             else:  # cell by cell
@@ -162,11 +167,18 @@ class Net:
         return [*low.tolist(), *high.tolist()]
 
 
-def window(below, kernel, stride, before, after):
-    n = (len(below) + before + after - kernel) // stride + 1
-    first = np.arange(n) * stride - before
-    lo, hi = np.maximum(first, 0), np.minimum(first + kernel, len(below))
-    return np.stack([[below[a:b, 0].min() for a, b in zip(lo, hi)], [below[a:b, 1].max() for a, b in zip(lo, hi)]], 1)
+def window(below, kernel, stride, before, after, ceil=0, dilation=1):
+    """What each window sees: the hull of the cells that its taps really meet."""
+    over = len(below) + before + after - (kernel - 1) * dilation - 1
+    n = (-(-over // stride) if ceil else over // stride) + 1
+    while ceil and (n - 1) * stride >= len(below) + before:
+        n -= 1
+    out = np.empty((n, 2), np.int64)
+    for i in range(n):
+        taps = i * stride - before + dilation * np.arange(kernel)
+        taps = taps[(taps >= 0) & (taps < len(below))]
+        out[i] = below[taps, 0].min(), below[taps, 1].max()
+    return out
 
 
 def caffe(picture):
