@@ -44,6 +44,10 @@ void dcv_engine_pack(const dcv_engine *e, void *to);
 void dcv_engine_attach(dcv_engine *e, const void *packed);
 dcv_status dcv_engine_pack_own(dcv_engine *e) DCV_MUST_USE;
 
+/* Give back the memory of the model's weights, which stand in the packed ones now.  After all ranks of a node have
+ * packed or attached; then no other engine or graph of that model may be made. */
+void dcv_engine_forget_weights(const dcv_engine *e);
+
 /* Bytes of one walk (activations, scratch). */
 size_t dcv_walk_bytes(const dcv_engine *e);
 dcv_status dcv_walk_new(const dcv_engine *e, dcv_walk **out) DCV_MUST_USE;

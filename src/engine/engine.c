@@ -159,6 +159,16 @@ void dcv_engine_attach(dcv_engine *e, const void *packed)
     e->packed = packed;
 }
 
+/* A constant without a spot is read by packing alone. */
+void dcv_engine_forget_weights(const dcv_engine *e)
+{
+    for (int v = 0; v < e->g->n_value; v++) {
+        const dcv_value *value = &e->g->value[v];
+        if (value->constant && value->type == DCV_F32 && e->home[v] < 0)
+            dcv_pages_gone(value->constant, (size_t)dcv_count(&value->dims) * sizeof(float));
+    }
+}
+
 dcv_status dcv_engine_pack_own(dcv_engine *e)
 {
     dcv_free(e->own_packed);

@@ -28,3 +28,8 @@ void dcv_pages_out(const void *p, size_t bytes)
     (void)p, (void)bytes;
 #endif
 }
+
+void dcv_pages_gone(const void *p, size_t bytes)
+{
+    advise(p, bytes, (uintptr_t)sysconf(_SC_PAGESIZE), MADV_DONTNEED);
+}

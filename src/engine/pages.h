@@ -10,4 +10,7 @@ void dcv_pages_huge(void *p, size_t bytes);
 /* Memory that is not read again soon: give it back (pages of a file are merely dropped). */
 void dcv_pages_out(const void *p, size_t bytes);
 
+/* Memory that is never read again: whole pages of it are given back (private ones read as 0 from now on). */
+void dcv_pages_gone(const void *p, size_t bytes);
+
 #endif
