@@ -20,8 +20,9 @@
 #include <string.h>
 #include "engine/conv.h"
 #include "engine/tile.h"
+#include "engine/winograd.h"
 
-enum { N_ARGS = 5, PLAIN_IC = 4 };
+enum { N_ARGS = 5, PLAIN_IC = DCV_TILE_PLAIN };
 
 static struct {
     pthread_once_t once;
@@ -41,8 +42,9 @@ typedef struct form {
 
 struct dcv_conv {
     dcv_conv_desc d;
-    bool tiled;
+    bool tiled, wound; /* ours: tile.h, winograd.h */
     dcv_tile tile;
+    dcv_winograd winograd;
     form form;
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
@@ -173,8 +175,6 @@ static bool winograd_pays(const dcv_conv_desc *d)
 {
     if (d->precision != DCV_FAST || d->n_space != 2 || d->groups != 1 || d->ic < 16 || d->oc < 16 || !has_avx512())
         return false;
-    if (d->out[0] * d->out[1] <= 64 && d->ic * d->oc >= 256 * 256 && dcv_tile_takes(d))
-        return false;
     for (int i = 0; i < 2; i++) {
         const dcv_window *w = &d->win[i];
         if (w->kernel != 3 || w->stride != 1 || w->dilation != 1 || w->pad_lo > 1 || w->pad_hi > 1)
@@ -304,9 +304,14 @@ static bool is_slow(const_dnnl_primitive_desc_t pd)
     return !strncmp(implementation(pd), "ref", 3);
 }
 
+static bool goes_to_winograd(const dcv_conv_desc *d)
+{
+    return has_avx512() && d->precision == DCV_FAST && dcv_winograd_takes(d);
+}
+
 static bool goes_to_tiles(const dcv_conv_desc *d)
 {
-    return has_avx512() && dcv_tile_takes(d) && !winograd_pays(d);
+    return has_avx512() && dcv_tile_takes(d) && !goes_to_winograd(d);
 }
 
 /* The form and primitive that a shape gets: a function of shape and instruction set. */
@@ -328,8 +333,9 @@ static dnnl_status_t choose(const dcv_conv_desc *d, form *f, dnnl_primitive_desc
 static void layout(const dcv_conv_desc *d, int *x_block, int *y_block)
 {
     one_thread();
-    if (goes_to_tiles(d)) {
-        *x_block = *y_block = block();
+    if (goes_to_winograd(d) || goes_to_tiles(d)) {
+        *x_block = d->ic <= PLAIN_IC ? 1 : block();
+        *y_block = block();
         return;
     }
     form f;
@@ -367,10 +373,12 @@ static dcv_status build(dcv_conv *c)
 {
     if (lib.status != dnnl_success)
         return fail(lib.status, "dnnl_engine_create");
+    c->wound = goes_to_winograd(&c->d);
     c->tiled = goes_to_tiles(&c->d);
-    if (c->tiled) {
-        DCV_CHECK(c->d.x_block == block() && c->d.y_block == block());
+    if (c->wound || c->tiled) {
+        DCV_CHECK(c->d.x_block == (c->d.ic <= PLAIN_IC ? 1 : block()) && c->d.y_block == block());
         dcv_tile_plan(&c->d, &c->tile);
+        dcv_winograd_plan(&c->d, &c->winograd);
         return DCV_OK;
     }
     dcv_conv_desc one = c->d;
@@ -437,7 +445,7 @@ static dcv_status call_new(const dcv_conv *c, dcv_conv_call **out)
     if (!call)
         return DCV_ENOMEM;
     call->c = c;
-    const dcv_status st = c->tiled ? DCV_OK : bind(call);
+    const dcv_status st = c->tiled || c->wound ? DCV_OK : bind(call);
     if (st != DCV_OK) {
         call_free(call);
         *out = NULL;
@@ -447,11 +455,15 @@ static dcv_status call_new(const dcv_conv *c, dcv_conv_call **out)
 
 static size_t packed_bytes(const dcv_conv *c)
 {
+    if (c->wound)
+        return dcv_winograd_packed_bytes(&c->winograd);
     return c->tiled ? dcv_tile_packed_bytes(&c->tile) : dnnl_memory_desc_get_size(c->md[1]);
 }
 
 static size_t scratch_bytes(const dcv_conv *c)
 {
+    if (c->wound)
+        return dcv_winograd_scratch_bytes(&c->winograd);
     if (c->tiled)
         return dcv_tile_scratch_bytes(&c->tile);
     return c->md[4] ? dnnl_memory_desc_get_size(c->md[4]) : 0;
@@ -515,6 +527,10 @@ static dcv_status reorder(const dnnl_memory_desc_t *from, void *a, const dnnl_me
 
 static dcv_status pack(const dcv_conv *c, const float *w, const float *scale, void *packed)
 {
+    if (c->wound) {
+        dcv_winograd_pack(&c->winograd, w, scale, packed);
+        return DCV_OK;
+    }
     if (c->tiled) {
         dcv_tile_pack(&c->tile, w, scale, packed);
         return DCV_OK;
@@ -546,6 +562,10 @@ static void set(dcv_conv_call *call, int i, const void *p)
 static void run(dcv_conv_call *call, const float *x, const void *packed, const float *bias, float *y, void *scratch)
 {
     const dcv_conv *c = call->c;
+    if (c->wound) {
+        dcv_winograd_run(&c->winograd, x, packed, bias, y, scratch);
+        return;
+    }
     if (c->tiled) {
         dcv_tile_run(&c->tile, x, packed, bias, y, scratch);
         return;
@@ -567,6 +587,8 @@ static void run(dcv_conv_call *call, const float *x, const void *packed, const f
 
 static const char *kernel(const dcv_conv *c)
 {
+    if (c->wound)
+        return "winograd_4x3:avx512";
     return c->tiled ? "tile:avx512" : implementation(c->pd);
 }
 

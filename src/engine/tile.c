@@ -15,25 +15,33 @@ static int64_t taps(const dcv_tile *t)
     return t->kernel_h * t->kernel_w;
 }
 
+/* Plain input of a first layer has one channel a plane. */
+static int64_t lanes_of(const dcv_conv_desc *d)
+{
+    return d->ic <= DCV_TILE_PLAIN ? 1 : B;
+}
+
 /* Rows too short for a tile leave registers idle; a plain 1x1 kernel makes one row of all cells. */
 bool dcv_tile_takes(const dcv_conv_desc *d)
 {
-    if (d->groups != 1 || d->n_space > 2 || d->ic < B || d->oc % GROUP)
+    if (d->groups != 1 || d->n_space > 2 || d->oc % GROUP)
         return false;
     int64_t columns = d->out[d->n_space - 1];
     const dcv_window *h = &d->win[0], *w = &d->win[d->n_space - 1];
     if (h->kernel == 1 && w->kernel == 1 && h->stride == 1 && w->stride == 1)
         columns *= d->n_space == 2 ? d->out[0] : 1;
-    return columns >= 4 && w->stride <= 2;
+    return columns >= 4 && (w->stride <= 2 || (w->stride == 4 && lanes_of(d) == 1));
 }
 
 void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t)
 {
     const dcv_window one = {.kernel = 1, .stride = 1, .dilation = 1};
     const bool rows = d->n_space == 2;
+    const int64_t lanes = lanes_of(d);
     const dcv_window *h = rows ? &d->win[0] : &one, *w = &d->win[rows];
     *t = (dcv_tile){.d = *d,
-                    .ic_blocks = (d->ic + B - 1) / B,
+                    .lanes = lanes,
+                    .ic_blocks = (d->ic + lanes - 1) / lanes,
                     .groups = d->oc / GROUP,
                     .kernel_h = h->kernel,
                     .kernel_w = w->kernel,
@@ -54,18 +62,18 @@ void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t)
         t->in_w = t->wide_w = t->out_w = t->in_h * t->in_w;
         t->in_h = t->wide_h = t->out_h = 1;
     }
-    t->chunk = CHUNK_FLOATS / (taps(t) * B * GROUP);
+    t->chunk = CHUNK_FLOATS / (taps(t) * lanes * GROUP);
     t->chunk = t->chunk < 1 ? 1 : t->chunk > t->ic_blocks ? t->ic_blocks : t->chunk;
 }
 
 size_t dcv_tile_packed_bytes(const dcv_tile *t)
 {
-    return (size_t)(t->groups * t->ic_blocks * taps(t) * B * GROUP) * sizeof(float);
+    return (size_t)(t->groups * t->ic_blocks * taps(t) * t->lanes * GROUP) * sizeof(float);
 }
 
 size_t dcv_tile_scratch_bytes(const dcv_tile *t)
 {
-    return t->border ? (size_t)(t->ic_blocks * t->wide_h * t->wide_w * B) * sizeof(float) : 0;
+    return t->border ? (size_t)(t->ic_blocks * t->wide_h * t->wide_w * t->lanes) * sizeof(float) : 0;
 }
 
 void dcv_tile_pack(const dcv_tile *t, const float *w, const float *scale, float *packed)
@@ -74,7 +82,7 @@ void dcv_tile_pack(const dcv_tile *t, const float *w, const float *scale, float 
     for (int64_t g = 0; g < t->groups; g++)
         for (int64_t b = 0; b < t->ic_blocks; b++)
             for (int64_t k = 0; k < n; k++)
-                for (int64_t i = b * B; i < (b + 1) * B; i++)
+                for (int64_t i = b * t->lanes; i < (b + 1) * t->lanes; i++)
                     for (int64_t o = g * GROUP; o < (g + 1) * GROUP; o++) {
                         const float v = i < ic ? w[(o * ic + i) * n + k] : 0;
                         *packed++ = scale ? v * scale[o] : v;
@@ -84,18 +92,19 @@ void dcv_tile_pack(const dcv_tile *t, const float *w, const float *scale, float 
 /* The input with its border of zeros. */
 static void widen(const dcv_tile *t, const float *x, float *to)
 {
-    const size_t cell = B * sizeof(float);
+    const int64_t lanes = t->lanes;
+    const size_t cell = (size_t)lanes * sizeof(float);
     const int64_t right = t->wide_w - t->in_w - t->pad_w, below = t->wide_h - t->in_h - t->pad_h;
     for (int64_t b = 0; b < t->ic_blocks; b++) {
         memset(to, 0, (size_t)(t->pad_h * t->wide_w) * cell);
-        to += t->pad_h * t->wide_w * B;
-        for (int64_t r = 0; r < t->in_h; r++, x += t->in_w * B, to += t->wide_w * B) {
+        to += t->pad_h * t->wide_w * lanes;
+        for (int64_t r = 0; r < t->in_h; r++, x += t->in_w * lanes, to += t->wide_w * lanes) {
             memset(to, 0, (size_t)t->pad_w * cell);
-            memcpy(to + t->pad_w * B, x, (size_t)t->in_w * cell);
-            memset(to + (t->pad_w + t->in_w) * B, 0, (size_t)right * cell);
+            memcpy(to + t->pad_w * lanes, x, (size_t)t->in_w * cell);
+            memset(to + (t->pad_w + t->in_w) * lanes, 0, (size_t)right * cell);
         }
         memset(to, 0, (size_t)(below * t->wide_w) * cell);
-        to += below * t->wide_w * B;
+        to += below * t->wide_w * lanes;
     }
 }
 
@@ -103,7 +112,8 @@ static void widen(const dcv_tile *t, const float *x, float *to)
 typedef struct place {
     const float *x, *w, *bias;
     float *y;
-    int64_t blocks; /* input blocks to sum */
+    int64_t blocks;     /* input blocks to sum */
+    const float *ahead; /* weights to fetch meanwhile */
     bool first, last;
 } place;
 
@@ -130,11 +140,12 @@ DCV_TILE __m512 end(const dcv_tile *t, __m512 v)
 }
 
 /* n columns, step floats apart in x, by 64 outputs. */
-DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int64_t step)
+DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t step)
 {
     const int64_t slab = t->d.out[0] * (t->d.n_space == 2 ? t->d.out[1] : 1) * B;
-    const int64_t row = t->dilation_h * t->wide_w * B, column = t->dilation_w * B, plane = t->wide_h * t->wide_w * B;
-    const float *w = p->w;
+    const int64_t row = t->dilation_h * t->wide_w * lanes, column = t->dilation_w * lanes,
+                  plane = t->wide_h * t->wide_w * lanes;
+    const float *w = p->w, *ahead = p->ahead;
     __m512 a[COLUMNS][4];
 #pragma GCC unroll 7
     for (int r = 0; r < n; r++)
@@ -145,7 +156,10 @@ DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int64_t step)
         for (int64_t i = 0; i < t->kernel_h; i++)
             for (int64_t k = 0; k < t->kernel_w; k++) {
                 const float *x = p->x + b * plane + i * row + k * column;
-                for (int c = 0; c < B; c++, w += GROUP) {
+                for (int c = 0; c < lanes; c++, w += GROUP) {
+                    _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+                    _mm_prefetch((const char *)(ahead + 16), _MM_HINT_T1);
+                    ahead += 32;
                     const __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16), w2 = _mm512_load_ps(w + 32);
 #pragma GCC unroll 7
                     for (int r = 0; r < n; r++) {
@@ -165,40 +179,61 @@ DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int64_t step)
             _mm512_storeu_ps(p->y + j * slab + r * B, p->last ? end(t, a[r][j]) : a[r][j]);
 }
 
-#define TILES(N)                                                                                                       \
-    __attribute__((target("avx512f"))) static void tile_##N(const dcv_tile *t, const place *p)                         \
-    {                                                                                                                  \
-        tile(t, p, N, B);                                                                                              \
-    }                                                                                                                  \
-    __attribute__((target("avx512f"))) static void tile_##N##_apart(const dcv_tile *t, const place *p)                 \
-    {                                                                                                                  \
-        tile(t, p, N, 2 * B);                                                                                          \
-    }
-TILES(1)
-TILES(2)
-TILES(3)
-TILES(4)
-TILES(5)
-TILES(6)
-TILES(7)
-
 typedef void (*tile_fn)(const dcv_tile *t, const place *p);
-static const tile_fn table[2][COLUMNS] = {
-    {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7},
-    {tile_1_apart, tile_2_apart, tile_3_apart, tile_4_apart, tile_5_apart, tile_6_apart, tile_7_apart},
-};
 
-/* All tiles of one output group, over one chunk of input blocks.  A row is cut into tiles of nearly equal width. */
+#define ONE(N, LANES, STEP)                                                                                            \
+    __attribute__((target("avx512f"))) static void tile_##N##_##STEP(const dcv_tile *t, const place *p)                \
+    {                                                                                                                  \
+        tile(t, p, N, LANES, STEP);                                                                                    \
+    }
+#define ALL(LANES, STEP)                                                                                               \
+    ONE(1, LANES, STEP)                                                                                                \
+    ONE(2, LANES, STEP)                                                                                                \
+    ONE(3, LANES, STEP)                                                                                                \
+    ONE(4, LANES, STEP)                                                                                                \
+    ONE(5, LANES, STEP)                                                                                                \
+    ONE(6, LANES, STEP)                                                                                                \
+    ONE(7, LANES, STEP)                                                                                                \
+    static const tile_fn tiles_##STEP[COLUMNS] = {tile_1_##STEP, tile_2_##STEP, tile_3_##STEP, tile_4_##STEP,          \
+                                                  tile_5_##STEP, tile_6_##STEP, tile_7_##STEP};
+ALL(16, 16)
+ALL(16, 32)
+ALL(1, 1)
+ALL(1, 2)
+ALL(1, 4)
+
+/* By floats from an output column's input to the next one's. */
+static const tile_fn *functions(int64_t step)
+{
+    switch (step) {
+    case 16:
+        return tiles_16;
+    case 32:
+        return tiles_32;
+    case 1:
+        return tiles_1;
+    case 2:
+        return tiles_2;
+    default:
+        return tiles_4;
+    }
+}
+
+/* All tiles of one output group, over one chunk of input blocks.  A row is cut into tiles of nearly equal width.  The
+ * first two fetch the weights of the next chunk, which lie behind these. */
 static void sweep(const dcv_tile *t, place p)
 {
     const float *x = p.x;
-    const int64_t tiles = (t->out_w + COLUMNS - 1) / COLUMNS;
+    const int64_t tiles = (t->out_w + COLUMNS - 1) / COLUMNS, weights = p.blocks * taps(t) * t->lanes * GROUP;
+    const tile_fn *fn = functions(t->stride_w * t->lanes);
+    int64_t nth = 0;
     for (int64_t r = 0; r < t->out_h; r++) {
-        p.x = x + r * t->stride_h * t->wide_w * B;
-        for (int64_t left = tiles, c = 0; left > 0; left--) {
+        p.x = x + r * t->stride_h * t->wide_w * t->lanes;
+        for (int64_t left = tiles, c = 0; left > 0; left--, nth++) {
             const int64_t n = (t->out_w - c + left - 1) / left;
-            table[t->stride_w - 1][n - 1](t, &p);
-            p.x += n * t->stride_w * B;
+            p.ahead = nth < 2 ? p.w + weights + nth * (weights / 2) : p.w;
+            fn[n - 1](t, &p);
+            p.x += n * t->stride_w * t->lanes;
             p.y += n * B;
             c += n;
         }
@@ -208,7 +243,7 @@ static void sweep(const dcv_tile *t, place p)
 static void run_picture(const dcv_tile *t, const float *x, const float *packed, const float *bias, float *y,
                         float *scratch)
 {
-    const int64_t per_block = taps(t) * B * GROUP, cells = t->out_h * t->out_w;
+    const int64_t per_block = taps(t) * t->lanes * GROUP, cells = t->out_h * t->out_w;
     if (t->border) {
         widen(t, x, scratch);
         x = scratch;
@@ -216,7 +251,7 @@ static void run_picture(const dcv_tile *t, const float *x, const float *packed, 
     for (int64_t g = 0; g < t->groups; g++)
         for (int64_t b = 0; b < t->ic_blocks; b += t->chunk) {
             const int64_t n = t->ic_blocks - b < t->chunk ? t->ic_blocks - b : t->chunk;
-            sweep(t, (place){.x = x + b * t->wide_h * t->wide_w * B,
+            sweep(t, (place){.x = x + b * t->wide_h * t->wide_w * t->lanes,
                              .w = packed + (g * t->ic_blocks + b) * per_block,
                              .bias = bias ? bias + g * GROUP : NULL,
                              .y = y + g * GROUP * cells,
@@ -230,6 +265,21 @@ void dcv_tile_run(const dcv_tile *t, const float *x, const float *packed, const 
 {
     for (int p = 0; p < t->d.n; p++)
         run_picture(t, x + p * t->d.x_stride, packed, bias, y + p * t->d.y_stride, scratch);
+}
+
+void dcv_tile_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, float *y)
+{
+    const dcv_tile t = {.d = {.n_space = 1, .out = {ld}},
+                        .lanes = B,
+                        .kernel_h = 1,
+                        .kernel_w = 1,
+                        .stride_h = 1,
+                        .stride_w = 1,
+                        .wide_h = 1,
+                        .wide_w = ld,
+                        .out_h = 1,
+                        .out_w = n};
+    sweep(&t, (place){.x = x, .w = w, .y = y, .blocks = blocks, .first = true, .last = true});
 }
 
 #else
@@ -264,5 +314,10 @@ void dcv_tile_pack(const dcv_tile *t, const float *w, const float *scale, float 
 void dcv_tile_run(const dcv_tile *t, const float *x, const float *packed, const float *bias, float *y, float *scratch)
 {
     (void)t, (void)x, (void)packed, (void)bias, (void)y, (void)scratch;
+}
+
+void dcv_tile_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, float *y)
+{
+    (void)n, (void)ld, (void)blocks, (void)x, (void)w, (void)y;
 }
 #endif

@@ -10,9 +10,12 @@
 
 #include "engine/conv.h"
 
+#define DCV_TILE_PLAIN 4 /* so few input channels are read in plain layout */
+
 typedef struct dcv_tile {
     dcv_conv_desc d;
-    int64_t ic_blocks, groups; /* of 16 input, 64 output channels */
+    int64_t lanes;             /* channels of an input block: 16, or 1 of plain input */
+    int64_t ic_blocks, groups; /* of lanes input, 64 output channels */
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w;
     int64_t in_h, in_w;     /* as given */
     int64_t wide_h, wide_w; /* with the border */
@@ -21,7 +24,7 @@ typedef struct dcv_tile {
     bool border;            /* the input is copied into a wider map first */
 } dcv_tile;
 
-/* Is it made for this shape?  (Blocks of 16, and AVX-512, are the caller's business.) */
+/* Is it made for this shape?  (Blocks of 16, but for first layers, and AVX-512, are the caller's business.) */
 bool dcv_tile_takes(const dcv_conv_desc *d);
 
 void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t);
@@ -29,5 +32,8 @@ size_t dcv_tile_packed_bytes(const dcv_tile *t);
 size_t dcv_tile_scratch_bytes(const dcv_tile *t);
 void dcv_tile_pack(const dcv_tile *t, const float *w, const float *scale, float *packed);
 void dcv_tile_run(const dcv_tile *t, const float *x, const float *packed, const float *bias, float *y, float *scratch);
+
+/* y [4][ld][16] = x [blocks][ld][16] times w [16 blocks][64], for the first n of ld cells: a product over channels. */
+void dcv_tile_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, float *y);
 
 #endif

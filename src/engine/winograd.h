@@ -1,0 +1,29 @@
+/* winograd.h -- 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3), blocks of 16 channels, for AVX-512.
+ *
+ * Tiles of 4x4 outputs are computed from 6x6 inputs as 36 products per channel pair instead of 144 (Lavin & Gray 2016,
+ * transforms as given there).  The products over channels are matrix products in tiles of registers (tile.h).
+ * A tile's numbers depend on nothing but its own inputs.
+ */
+#ifndef DCV_ENGINE_WINOGRAD_H
+#define DCV_ENGINE_WINOGRAD_H
+
+#include "engine/conv.h"
+
+typedef struct dcv_winograd {
+    dcv_conv_desc d;
+    int64_t ic_blocks, oc_blocks;
+    int64_t down, across; /* tiles */
+    int64_t batch;        /* tiles that go through the products together */
+} dcv_winograd;
+
+/* Is it made for this shape, and worth it?  (Blocks of 16, and AVX-512, are the caller's business.) */
+bool dcv_winograd_takes(const dcv_conv_desc *d);
+
+void dcv_winograd_plan(const dcv_conv_desc *d, dcv_winograd *t);
+size_t dcv_winograd_packed_bytes(const dcv_winograd *t);
+size_t dcv_winograd_scratch_bytes(const dcv_winograd *t);
+void dcv_winograd_pack(const dcv_winograd *t, const float *w, const float *scale, float *packed);
+void dcv_winograd_run(const dcv_winograd *t, const float *x, const float *packed, const float *bias, float *y,
+                      float *scratch);
+
+#endif
