@@ -2,6 +2,7 @@
 #include "calls/env.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -86,11 +87,26 @@ bool dcv_env_again(void)
     return again;
 }
 
+/* A new image of the program has the handlers of none: what asks for an end meanwhile is kept until it has its own. */
+static void hold_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    (void)sigprocmask(how, &set, NULL);
+}
+
 void dcv_env_apply(char **argv)
 {
+    if (dcv_env_again())
+        hold_signals(SIG_UNBLOCK);
     if (!wanted || dcv_env_again() || setenv(mark, "1", 1) != 0)
         return;
+    hold_signals(SIG_BLOCK);
     (void)execv("/proc/self/exe", argv);
+    hold_signals(SIG_UNBLOCK);
     (void)unsetenv(mark);
 }
 

@@ -39,8 +39,8 @@ static void want_numerics(void)
 
 static dcv_status before(int argc, char **argv)
 {
-    DCV_TRY(read_config(argc, argv));
     dcv_run_prepare();
+    DCV_TRY(read_config(argc, argv));
     want_numerics();
     return dcv_env_rank() > 0 || dcv_env_again() ? DCV_OK : dcv_dataset_probe(config);
 }
