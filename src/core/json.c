@@ -6,24 +6,12 @@
 #include <string.h>
 #include "deconvoy/memory.h"
 
-/* Bytes of the UTF-8 character at s (RFC 3629), 0 if it is none; s ends with a 0. */
-static size_t utf8_length(const char *s)
-{
-    const unsigned char *u = (const unsigned char *)s;
-    const size_t n = u[0] < 0x80 ? 1 : u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((u[i] & 0xc0) != 0x80)
-            return 0;
-    const bool overlong = (u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xf0 && u[1] < 0x90);
-    const bool surrogate = u[0] == 0xed && u[1] >= 0xa0, beyond = u[0] == 0xf4 && u[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : n;
-}
-
 static void put_string(dcv_text *t, const char *s)
 {
+    const char *end = s + strlen(s);
     dcv_text_put(t, "\"", 1);
     while (*s) {
-        const size_t n = utf8_length(s);
+        const size_t n = dcv_utf8_length(s, (size_t)(end - s));
         if (*s == '"' || *s == '\\')
             dcv_text_add(t, "\\%c", *s);
         else if ((unsigned char)*s < 0x20 || *s == 0x7f)

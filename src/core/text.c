@@ -141,6 +141,42 @@ static bool plain_is_safe(const char *s)
     return true;
 }
 
+size_t dcv_utf8_length(const char *s, size_t n)
+{
+    static const struct {
+        uint8_t lo, hi, second_lo, second_hi, length;
+    } kinds[] = {{0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+                 {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
+    const unsigned char *u = (const unsigned char *)s;
+    for (size_t k = 0; n && k < sizeof kinds / sizeof *kinds; k++) {
+        if (u[0] < kinds[k].lo || u[0] > kinds[k].hi)
+            continue;
+        if (kinds[k].length > n || (kinds[k].length > 1 && (u[1] < kinds[k].second_lo || u[1] > kinds[k].second_hi)))
+            return 0;
+        for (size_t i = 2; i < kinds[k].length; i++)
+            if ((u[i] & 0xc0) != 0x80)
+                return 0;
+        return kinds[k].length;
+    }
+    return 0;
+}
+
+size_t dcv_utf8_copy(char *to, const char *text, size_t n)
+{
+    size_t done = 0;
+    for (size_t left = strlen(text); left;) {
+        const size_t is = dcv_utf8_length(text, left), step = is ? is : 1;
+        if (done + step > n)
+            break;
+        memcpy(to + done, is ? text : "?", step);
+        done += step;
+        text += step;
+        left -= step;
+    }
+    return done;
+}
+
 /* Code points that a YAML stream may not hold or that a quoted scalar would not keep. */
 static bool must_escape(uint32_t u)
 {

@@ -25,6 +25,13 @@ char *dcv_text_take(dcv_text *t) DCV_MUST_USE;
 /* Number as YAML of either version reads it: shortest digits that give the same double; a point always. */
 void dcv_text_real(dcv_text *t, double v);
 
+/* Bytes of the UTF-8 character (RFC 3629; not NUL) that the n bytes at s begin with, 0 if there is none. */
+size_t dcv_utf8_length(const char *s, size_t n);
+
+/* Copy text to at most n bytes, never part of a character; a byte that is not UTF-8 becomes '?'.  No terminating 0.
+ * Returns the bytes written. */
+size_t dcv_utf8_copy(char *to, const char *text, size_t n);
+
 /* Text as a YAML scalar, in quotes only where it must be.  numbers: a whole number may stand as it is. */
 void dcv_text_scalar(dcv_text *t, const char *s, bool numbers);
 

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
+#include "core/text.h"
 #include "io/onnx.h"
 
 #define FIRST_OWN_FIELD 1000              /* not ONNX's: never taken from a file */
@@ -147,32 +148,10 @@ static bool wire_fits(const ProtobufCFieldDescriptor *f, int wire)
     return wire == want || (wire == DELIMITED && f->label == PROTOBUF_C_LABEL_REPEATED);
 }
 
-/* Bytes of the UTF-8 character at s, 0 if it is none (RFC 3629) or the NUL. */
-static size_t utf8_length(const uint8_t *s, size_t n)
-{
-    static const struct {
-        uint8_t lo, hi, second_lo, second_hi, length;
-    } kinds[] = {{0x01, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-                 {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
-        if (s[0] < kinds[k].lo || s[0] > kinds[k].hi)
-            continue;
-        if (kinds[k].length > n ||
-            (n > 1 && kinds[k].length > 1 && (s[1] < kinds[k].second_lo || s[1] > kinds[k].second_hi)))
-            return 0;
-        for (size_t i = 2; i < kinds[k].length; i++)
-            if ((s[i] & 0xc0) != 0x80)
-                return 0;
-        return kinds[k].length;
-    }
-    return 0;
-}
-
 static dcv_status text_check(const uint8_t *in, const item *it)
 {
     for (size_t at = it->lo; at < it->hi;) {
-        size_t n = utf8_length(in + at, it->hi - at);
+        size_t n = dcv_utf8_length((const char *)in + at, it->hi - at);
         if (!n)
             return bad(at, "text that is not UTF-8; not an ONNX file, or damaged");
         at += n;

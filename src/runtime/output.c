@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "core/text.h"
 #include "runtime/crc.h"
 #include "runtime/file.h"
 #include "runtime/part.h"
@@ -253,17 +254,13 @@ dcv_status dcv_result_put(dcv_result *r, int id, int64_t first, int64_t n, const
     return DCV_OK;
 }
 
-/* At most 199 bytes of one line, cut where a character ends. */
+/* At most 199 bytes of one line of UTF-8, cut where a character ends. */
 static void one_line(char *to, const char *text)
 {
-    size_t n = strlen(text);
-    if (n > FAILURE_TEXT - 1) {
-        n = FAILURE_TEXT - 1;
-        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
-            n--;
-    }
+    const size_t n = dcv_utf8_copy(to, text, FAILURE_TEXT - 1);
     for (size_t i = 0; i < n; i++)
-        to[i] = text[i] == '\n' || text[i] == '\r' ? ' ' : text[i];
+        if (to[i] == '\n' || to[i] == '\r')
+            to[i] = ' ';
     memset(to + n, 0, FAILURE_TEXT - n);
 }
 

@@ -1,5 +1,6 @@
 /* test_core.c -- status, memory, shapes, windows, hashes. */
 #include "check.h"
+#include "core/text.h"
 #include "deconvoy/hash.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/tensor.h"
@@ -101,8 +102,32 @@ static void hashes(void)
     CHECK(strcmp(dcv_hasher_end(h).hex, dcv_sha256_of("abc", 3).hex) == 0);
 }
 
+static void utf8(void)
+{
+    static const struct {
+        const char *text, *want;
+        size_t room;
+    } cases[] = {
+        {"a\xc3\xbc.png", "a\xc3\xbc.png", 20},
+        {"\xff\xfe.png", "??.png", 20},
+        {"\xed\xa0\x80", "???", 20} /* half of a surrogate pair */,
+        {"\xe0\x80\xaf", "???", 20} /* overlong */,
+        {"\xf4\x90\x80\x80", "????", 20},
+        {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80", 4},
+        {"\xf0\x9f\x98\x80", "", 3},
+        {"ab\xe2\x82", "ab??", 20},
+        {"ab\xe2\x82\xac", "ab", 4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char got[32] = {0};
+        const size_t n = dcv_utf8_copy(got, cases[i].text, cases[i].room);
+        CHECK(n == strlen(cases[i].want) && strcmp(got, cases[i].want) == 0);
+    }
+}
+
 int main(void)
 {
+    utf8();
     status();
     memory();
     windows();
