@@ -106,7 +106,6 @@ static dcv_status source_open(const dcv_config *c, set *x, const dcv_source_ask 
 
 /* --- labels, range, hash -------------------------------------------------------------------- */
 
-/* The configuration's place, where there is one, before a message that names the file at fault. */
 /* Are pictures in folders, in a folder or a tar? */
 static bool in_folders(const set *x)
 {

@@ -21,6 +21,8 @@ static const char *nearest_in(const char *folder, const char *word, char *buf, s
             if (e->d_name[0] != '.' && (name[count] = dcv_arena_strdup(arena, e->d_name)))
                 count++;
         best = dcv_nearest(word, name, count);
+        if (best && !strcmp(best, word)) /* a link that leads nowhere */
+            best = NULL;
     }
     if (best)
         snprintf(buf, n, "; nearest name there: %s", best);

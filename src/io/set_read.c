@@ -4,6 +4,13 @@
 #include "io/resize.h"
 #include "io/set.h"
 
+/* How messages call an item: never by an absolute path, which a list may have. */
+static const char *called(const set *x, int64_t i)
+{
+    const char *name = x->d.entry[i].name;
+    return name[0] == '/' ? strrchr(name, '/') + 1 : name;
+}
+
 static dcv_status decoded(const set *x, int64_t i, dcv_image *im)
 {
     uint8_t *bytes;
@@ -14,21 +21,23 @@ static dcv_status decoded(const set *x, int64_t i, dcv_image *im)
         *im = (dcv_image){.h = x->s.item.d[0], .w = x->s.item.d[1], .c = (int)x->s.item.d[2], .px = bytes};
         return DCV_OK;
     }
-    const dcv_status st = dcv_image_decode(bytes, n, x->d.entry[i].name, im);
+    const dcv_status st = dcv_image_decode(bytes, n, called(x, i), im);
     dcv_free(bytes);
     return st;
 }
 
 /* Resize and crop im in place. */
-static dcv_status frame(const set *x, dcv_image *im)
+static dcv_status frame(const set *x, int64_t i, dcv_image *im)
 {
     dcv_framing f;
     DCV_TRY(dcv_framing_of(&x->p, im->h, im->w, &f));
     if ((x->want_h >= 0 && f.h != x->want_h) || (x->want_w >= 0 && f.w != x->want_w))
         return dcv_set_does_not_fit(x, f.h, f.w);
-    if (f.h > x->d.max_h || f.w > x->d.max_w)
-        return dcv_fail(DCV_EDATA, "%lld x %lld px; it had %lld x %lld at most when the run began", (long long)f.h,
-                        (long long)f.w, (long long)x->d.max_h, (long long)x->d.max_w);
+    int64_t h, w;
+    dcv_dataset_extent(&x->d, i, &h, &w); /* boxes and rows of the result go by it */
+    if (f.h != h || f.w != w)
+        return dcv_fail(DCV_EDATA, "%lld x %lld px; it had %lld x %lld when the run began", (long long)f.h,
+                        (long long)f.w, (long long)h, (long long)w);
     if (f.h == im->h && f.w == im->w && f.resized_h == im->h && f.resized_w == im->w)
         return DCV_OK;
     dcv_image framed_im;
@@ -47,9 +56,9 @@ static dcv_status read_picture(const set *x, int64_t i, int what, dcv_item *out)
     out->height = im.h;
     if (im.c > x->d.c)
         DCV_TRY_DONE(st, dcv_image_channels(&im, x->d.c));
-    st = frame(x, &im);
+    st = frame(x, i, &im);
     if (st != DCV_OK) {
-        st = dcv_fail_in(st, "%s", x->d.entry[i].name);
+        st = dcv_fail_in(st, "%s", called(x, i));
         goto done;
     }
     out->dims = (dcv_dims){4, {1, x->d.c, im.h, im.w}};
@@ -129,7 +138,7 @@ static dcv_status read_floats(const set *x, int64_t i, int what, dcv_item *out)
     DCV_TRY(x->s.kind->fetch(&x->s, x->offset + i, -1, &bytes, &n));
     out->dims = x->d.dims;
     out->height = x->s.item.n == 4 ? x->s.item.d[2] : 1;
-    out->width = x->s.item.n == 4 ? x->s.item.d[3] : dcv_count(&x->s.item);
+    out->width = x->s.item.n == 4 ? x->s.item.d[3] : x->s.item.n == 3 ? x->s.item.d[2] : dcv_count(&x->s.item);
     float *v = dcv_alloc((size_t)dcv_count(&x->d.dims), sizeof *v);
     if (!v) {
         dcv_free(bytes);

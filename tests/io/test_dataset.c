@@ -281,6 +281,19 @@ static void list(void)
     CHECK_FAILS(dcv_dataset_read(d, 1, DCV_READ_INPUT, &it), DCV_EDATA, "none.jpg: ");
     CHECK(!strstr(dcv_message(), "/nowhere"));
     dcv_dataset_free(d);
+    static const dcv_dims other = {4, {1, 3, 7, 7}};
+    CHECK_OK(open_yaml("  source: some.txt", &other, NULL, &d));
+    CHECK_FAILS(dcv_dataset_read(d, 0, DCV_READ_INPUT, &it), DCV_EDATA, "a.png: ");
+    CHECK(dcv_message()[0] == 'a'); /* decoded, but it does not fit: no absolute path either */
+    dcv_dataset_free(d);
+    put_text("cut.png", "\x89PNG\r\n\x1a\n");
+    snprintf(absolute, sizeof absolute, "%s\n", at("cut.png"));
+    put_text("some.txt", absolute);
+    CHECK_OK(open_yaml("  source: some.txt", &other, NULL, &d));
+    CHECK_FAILS(dcv_dataset_read(d, 0, DCV_READ_INPUT, &it), DCV_EDATA, "cut.png: ");
+    CHECK(dcv_message()[0] == 'c');
+    dcv_dataset_free(d);
+    unlink(at("cut.png"));
     put("some.txt", "a\0b\n", 4);
     CHECK_FAILS(open_yaml("  source: some.txt", NULL, NULL, &d), DCV_EDATA, "a list is text");
     put_text("some.txt", "\n\n");
