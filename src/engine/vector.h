@@ -4,7 +4,8 @@
 
 /* Wider vectors where the machine has them; the arithmetic is the same in each (contraction is off). */
 #ifndef DCV_CLONES
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&               \
+    !defined(__SANITIZE_THREAD__)
 #define DCV_CLONES __attribute__((target_clones("arch=skylake-avx512", "avx2", "default")))
 #else
 #define DCV_CLONES

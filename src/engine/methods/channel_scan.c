@@ -4,11 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define CLONES
-#endif
+#include "engine/vector.h"
 
 enum { LANES = 16 };
 
@@ -50,12 +46,12 @@ static inline __attribute__((always_inline)) void scan_cells(const float *x, int
         }
 }
 
-CLONES static void scan16(const float *x, int64_t cells, lanes *s)
+DCV_CLONES static void scan16(const float *x, int64_t cells, lanes *s)
 {
     scan_cells(x, cells, 16, 16, s);
 }
 
-CLONES static void scan8(const float *x, int64_t cells, lanes *s)
+DCV_CLONES static void scan8(const float *x, int64_t cells, lanes *s)
 {
     scan_cells(x, cells, 8, 8, s);
 }
@@ -66,7 +62,7 @@ static void scan1(const float *x, int64_t cells, lanes *s)
 }
 
 /* Bins of a stretch of cells first, which vectorises; counting then. */
-CLONES static void bins_of(const float *x, int n, int32_t *bin)
+DCV_CLONES static void bins_of(const float *x, int n, int32_t *bin)
 {
     for (int i = 0; i < n; i++)
         bin[i] = bin_of(x[i]);
