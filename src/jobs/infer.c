@@ -22,6 +22,7 @@ static const dcv_field fields[] = {
      .offset = DCV_AT(infer_options, outputs),
      .dflt = "all",
      .words = "all",
+     .n_min = 1,
      .help = "outputs to keep: all, or a list of names as `inspect` prints them"},
     {.key = "top",
      .type = DCV_FIELD_INT,
@@ -93,6 +94,11 @@ static dcv_status choose_output(infer *job, int i)
     const dcv_graph *g = job->net.graph;
     const char *want = job->options->outputs.v[i], *names[64];
     int n = 0;
+    char key[64];
+    snprintf(key, sizeof key, "infer.outputs[%d]", i);
+    for (int k = 0; k < i; k++)
+        if (strcmp(job->options->outputs.v[k], want) == 0)
+            return dcv_config_fail(job->net.config, key, "output \"%s\" is there twice", want);
     for (int k = 0; k < g->n_out; k++) {
         if (strcmp(g->value[g->out[k]].name, want) == 0)
             return add_output(job, k);
@@ -100,8 +106,6 @@ static dcv_status choose_output(infer *job, int i)
             names[n++] = g->value[g->out[k]].name;
     }
     const char *near = dcv_nearest(want, names, (size_t)n);
-    char key[64];
-    snprintf(key, sizeof key, "infer.outputs[%d]", i);
     return dcv_config_fail(job->net.config, key, "no output \"%s\"; the network has %d, %s \"%s\"", want, g->n_out,
                            near ? "nearest is" : "the first is", near ? near : names[0]);
 }

@@ -33,12 +33,14 @@ static const dcv_field fields[] = {
      .offset = AT(layers),
      .dflt = "all",
      .words = "all",
+     .n_min = 1,
      .help = "all: every activation's output and the logits; or a list of names as `inspect` prints them"},
     {.key = "channels",
      .type = DCV_FIELD_INTS,
      .offset = AT(channels),
      .dflt = "all",
      .words = "all",
+     .n_min = 1,
      .max = 1e9,
      .help = "all, N for the first N, or a list of numbers"},
     {.key = "top",
@@ -112,10 +114,11 @@ typedef struct layer {
     int id_value, id_image, id_position, id_box, id_patch, id_mean, id_std, id_nonzero, id_histogram, id_class_count;
 } layer;
 
-/* One winning place, as phase "patches" needs it: where it comes from and where its patch goes. */
+/* One winning place: where it comes from, and where its box and its patch go. */
 typedef struct winner {
     int64_t image, slot; /* slot: channel * top + rank in layer */
     int32_t layer, y, x;
+    int32_t h, w; /* of the network input */
 } winner;
 
 typedef struct job {
@@ -126,6 +129,7 @@ typedef struct job {
     int n_layers;
     size_t state_bytes;
     int64_t input_h, input_w;
+    bool pictures;  /* the input has rows, columns, and 1 or 3 channels */
     winner *winner; /* sorted by image */
     int64_t n_winners;
     int64_t *first;     /* [n_pictures + 1] winners of a picture */
@@ -174,12 +178,45 @@ static dcv_status check_names(const job *j)
     return DCV_OK;
 }
 
+/* The input's spatial axis that rows (axis 0) or columns (axis 1) run along; -1: it has none. */
+static int input_axis(const dcv_dims *input, int axis)
+{
+    return input->n == 4 ? axis : input->n == 3 && axis == 1 ? 0 : -1;
+}
+
+/* What a layer of another rank than the input's sees: its cells do not lie along the input's axis, so each counts as
+ * seeing what all of them see. */
+static dcv_status spans_together(const dcv_graph *g, int value, int along, dcv_span *to, int64_t n)
+{
+    const dcv_dims *d = &g->value[value].dims;
+    const int64_t cells = 2 + along < d->n ? d->d[2 + along] : 1;
+    dcv_span *each = dcv_alloc((size_t)cells, sizeof *each), all = {0, 0};
+    const dcv_status st = each ? dcv_graph_receptive(g, value, g->in[0], along, each) : DCV_ENOMEM;
+    for (int64_t i = 0; st == DCV_OK && i < cells; i++)
+        all = dcv_span_hull(all, each[i]);
+    for (int64_t i = 0; i < n; i++)
+        to[i] = all;
+    dcv_free(each);
+    return st;
+}
+
 /* Receptive fields of every row (axis 0) or column (axis 1) of a layer. */
 static dcv_status spans_new(const dcv_graph *g, int value, int axis, dcv_span **out)
 {
+    const dcv_dims *input = &g->value[g->in[0]].dims, *d = &g->value[value].dims;
     const dcv_map m = dcv_value_map(&g->value[value]);
-    *out = dcv_alloc((size_t)(axis ? m.w : m.h), sizeof **out);
-    return *out ? dcv_graph_receptive(g, value, g->in[0], axis, *out) : DCV_ENOMEM;
+    const int64_t n = axis ? m.w : m.h;
+    const int along = input_axis(input, axis);
+    *out = dcv_alloc((size_t)n, sizeof **out);
+    if (!*out)
+        return DCV_ENOMEM;
+    if (along >= 0 && d->n == input->n)
+        return dcv_graph_receptive(g, value, g->in[0], along, *out);
+    if (along >= 0)
+        return spans_together(g, value, along, *out, n);
+    for (int64_t i = 0; i < n; i++)
+        (*out)[i] = (dcv_span){0, 1};
+    return DCV_OK;
 }
 
 static int64_t longest(const dcv_span *s, int64_t n)
@@ -210,6 +247,8 @@ static dcv_status choose_channels(const job *j, layer *l)
 {
     const dcv_ints *o = &j->options->channels;
     const bool all = o->word >= 0, first = !all && o->scalar;
+    if (first && o->v[0] == 0)
+        return dcv_config_fail(j->base.config, "max_activation.channels", "the first 0 channels are none");
     l->n = all ? l->map.c : first ? (o->v[0] < l->map.c ? o->v[0] : l->map.c) : o->n;
     l->channel = dcv_alloc((size_t)l->n, sizeof *l->channel);
     if (!l->channel)
@@ -237,9 +276,8 @@ static dcv_status make_layer(job *j, layer *l, int value)
     DCV_TRY(choose_channels(j, l));
     DCV_TRY(measure_box(j, l));
     const int64_t limit = j->options->crop_limit;
-    const bool pictures = net->dataset->c == 1 || net->dataset->c == 3;
     const bool fits = (l->box_h <= limit && l->box_w <= limit) || j->options->layers.word < 0;
-    l->patch = j->options->patches && pictures && fits;
+    l->patch = j->options->patches && j->pictures && fits;
     l->at_sums = j->state_bytes;
     l->at_histogram = l->at_sums + (size_t)l->n * sizeof(sums);
     l->at_places = l->at_histogram + (size_t)l->n * DCV_HISTOGRAM_BINS * sizeof(int64_t);
@@ -257,6 +295,7 @@ static dcv_status make_layers(job *j)
         return st;
     j->input_h = input->n == 4 ? input->d[2] : 1;
     j->input_w = input->n == 4 ? input->d[3] : input->n == 3 ? input->d[2] : 1;
+    j->pictures = input->n == 4 && (j->net.dataset->c == 1 || j->net.dataset->c == 3);
     const int n = wanted(j, g, values);
     j->layer = dcv_alloc((size_t)n, sizeof *j->layer);
     if (!j->layer)
@@ -600,18 +639,8 @@ static void boxes_clear(const job *j, boxes *b)
     memset(b, 0, sizeof *b);
 }
 
-/* Make b the boxes of item's size, unless it is that already. */
-static dcv_status boxes_for(job *j, int64_t item, boxes *b)
+static dcv_status boxes_make(const job *j, const dcv_graph *g, boxes *b)
 {
-    int64_t h, w;
-    const dcv_graph *g;
-    dcv_dataset_extent(j->net.dataset, item, &h, &w);
-    if (b->rows && b->h == h && b->w == w)
-        return DCV_OK;
-    boxes_clear(j, b);
-    DCV_TRY(dcv_network_graph(&j->net, h, w, &g));
-    b->h = h;
-    b->w = w;
     b->rows = dcv_alloc((size_t)j->n_layers, sizeof *b->rows);
     b->cols = dcv_alloc((size_t)j->n_layers, sizeof *b->cols);
     if (!b->rows || !b->cols)
@@ -623,6 +652,28 @@ static dcv_status boxes_for(job *j, int64_t item, boxes *b)
         DCV_TRY(spans_new(g, v, 1, &b->cols[i]));
     }
     return DCV_OK;
+}
+
+/* Make b the boxes of item's size, unless it is that already.  Threads do so at the same time. */
+static dcv_status boxes_for(const job *j, int64_t item, boxes *b)
+{
+    int64_t h, w;
+    dcv_dims dims = j->net.graph->value[j->net.graph->in[0]].dims;
+    dcv_dataset_extent(j->net.dataset, item, &h, &w);
+    if (b->rows && b->h == h && b->w == w)
+        return DCV_OK;
+    boxes_clear(j, b);
+    b->h = h;
+    b->w = w;
+    if (dims.n != 4 || (dims.d[2] == h && dims.d[3] == w))
+        return boxes_make(j, j->net.graph, b);
+    dcv_graph *g;
+    dims.d[2] = h;
+    dims.d[3] = w;
+    DCV_TRY(dcv_graph_new(j->net.model, &dims, 1, &g));
+    const dcv_status st = boxes_make(j, g, b);
+    dcv_graph_free(g);
+    return st;
 }
 
 /* y0, x0, y1, x1 of what a place sees. */
@@ -648,18 +699,29 @@ static int by_image(const void *a, const void *b)
     return p->slot < q->slot ? -1 : p->slot > q->slot;
 }
 
-static void list_winners(job *j, const void *state)
+static int by_size(const void *a, const void *b)
+{
+    const winner *p = a, *q = b;
+    if (p->h != q->h)
+        return p->h < q->h ? -1 : 1;
+    return p->w != q->w ? (p->w < q->w ? -1 : 1) : by_image(a, b);
+}
+
+/* Winners of all layers, or of those with patches; to has room for the top places of each.  Returns how many. */
+static int64_t list_winners(const job *j, const void *state, bool patches_only, winner *to)
 {
     const int64_t k = j->options->top;
+    int64_t count = 0, h, w;
     for (int i = 0; i < j->n_layers; i++) {
         const layer *l = &j->layer[i];
         const place *list = places_of(state, l);
-        for (int64_t n = 0; l->patch && n < l->n * k; n++)
-            if (list[n].image >= 0)
-                j->winner[j->n_winners++] =
-                    (winner){.image = list[n].image, .slot = n, .layer = i, .y = list[n].y, .x = list[n].x};
+        for (int64_t n = 0; (l->patch || !patches_only) && n < l->n * k; n++)
+            if (list[n].image >= 0) {
+                dcv_dataset_extent(j->net.dataset, list[n].image, &h, &w);
+                to[count++] = (winner){list[n].image, n, i, list[n].y, list[n].x, (int32_t)h, (int32_t)w};
+            }
     }
-    qsort(j->winner, (size_t)j->n_winners, sizeof *j->winner, by_image);
+    return count;
 }
 
 static dcv_status learn(dcv_job *base, int p, const void *state)
@@ -673,7 +735,8 @@ static dcv_status learn(dcv_job *base, int p, const void *state)
     j->first = dcv_alloc((size_t)most + 1, sizeof *j->first);
     if (!j->winner || !j->first)
         return DCV_ENOMEM;
-    list_winners(j, state);
+    j->n_winners = list_winners(j, state, true, j->winner);
+    qsort(j->winner, (size_t)j->n_winners, sizeof *j->winner, by_image);
     for (int64_t i = 0; i < j->n_winners; i++)
         if (i == 0 || j->winner[i].image != j->winner[i - 1].image)
             j->first[j->n_pictures++] = i;
@@ -685,18 +748,17 @@ static int64_t most_values(const job *j)
 {
     int64_t most = 0;
     for (int i = 0; i < j->n_layers; i++) {
-        const int64_t k = j->options->top * 4, classes = j->net.dataset->classes;
-        const int64_t row = k > classes ? k : classes;
+        const int64_t k = j->options->top, classes = j->net.dataset->classes;
+        const int64_t row = k + 2 > classes ? k + 2 : classes; /* mean, std and nonzero are three halves */
         most = j->layer[i].n * row > most ? j->layer[i].n * row : most;
     }
     return most;
 }
 
-static dcv_status put_places(job *j, const layer *l, const void *state, boxes *b, void *buffer, dcv_result *r)
+static dcv_status put_places(const job *j, const layer *l, const void *state, void *buffer, dcv_result *r)
 {
     const int64_t n = l->n * j->options->top;
     const place *list = places_of(state, l);
-    const int i = (int)(l - j->layer);
     for (int64_t s = 0; s < n; s++)
         ((float *)buffer)[s] = list[s].value;
     DCV_TRY(dcv_result_put(r, l->id_value, 0, n, buffer));
@@ -708,15 +770,48 @@ static dcv_status put_places(job *j, const layer *l, const void *state, boxes *b
         cell[2 * s] = list[s].y;
         cell[2 * s + 1] = list[s].x;
     }
-    DCV_TRY(dcv_result_put(r, l->id_position, 0, 2 * n, buffer));
-    for (int64_t s = 0; s < n; s++) {
-        memset(cell + 4 * s, 0xff, 4 * sizeof *cell); /* -1 */
-        if (list[s].image < 0)
-            continue;
-        DCV_TRY(boxes_for(j, list[s].image, b));
-        box_at(j, b, i, list[s].y, list[s].x, cell + 4 * s);
+    return dcv_result_put(r, l->id_position, 0, 2 * n, buffer);
+}
+
+/* Boxes of all winners, size after size of the input, so that each size's are made once; box[i]: of layer i. */
+static dcv_status find_boxes(const job *j, const void *state, winner *list, int32_t *const *box)
+{
+    boxes b = {0};
+    dcv_status st = DCV_OK;
+    const int64_t n = list_winners(j, state, false, list);
+    qsort(list, (size_t)n, sizeof *list, by_size);
+    for (int64_t i = 0; st == DCV_OK && i < n; i++) {
+        st = boxes_for(j, list[i].image, &b);
+        if (st == DCV_OK)
+            box_at(j, &b, list[i].layer, list[i].y, list[i].x, box[list[i].layer] + 4 * list[i].slot);
     }
-    return dcv_result_put(r, l->id_box, 0, 4 * n, buffer);
+    boxes_clear(j, &b);
+    return st;
+}
+
+static dcv_status put_boxes(const job *j, const void *state, dcv_result *r)
+{
+    int64_t n = 0;
+    for (int i = 0; i < j->n_layers; i++)
+        n += j->layer[i].n * j->options->top;
+    winner *list = dcv_alloc((size_t)n, sizeof *list);
+    int32_t *all = dcv_alloc((size_t)n, 4 * sizeof *all), **box = dcv_alloc((size_t)j->n_layers, sizeof *box),
+            *at = all;
+    dcv_status st = list && all && box ? DCV_OK : DCV_ENOMEM;
+    for (int i = 0; st == DCV_OK && i < j->n_layers; i++) {
+        box[i] = at;
+        at += 4 * j->layer[i].n * j->options->top;
+    }
+    if (st == DCV_OK) {
+        memset(all, 0xff, (size_t)n * 4 * sizeof *all); /* -1 */
+        st = find_boxes(j, state, list, box);
+    }
+    for (int i = 0; st == DCV_OK && i < j->n_layers; i++)
+        st = dcv_result_put(r, j->layer[i].id_box, 0, 4 * j->layer[i].n * j->options->top, box[i]);
+    dcv_free(list);
+    dcv_free(all);
+    dcv_free(box);
+    return st;
 }
 
 static dcv_status put_statistics(const job *j, const layer *l, const void *state, void *buffer, dcv_result *r)
@@ -748,16 +843,14 @@ static dcv_status put_statistics(const job *j, const layer *l, const void *state
 static dcv_status finish(dcv_job *base, int p, const void *state, dcv_result *r)
 {
     job *j = (job *)base;
-    boxes b = {0};
     void *buffer = dcv_alloc((size_t)most_values(j), sizeof(int64_t));
-    dcv_status st = buffer ? DCV_OK : DCV_ENOMEM;
+    dcv_status st = buffer ? put_boxes(j, state, r) : DCV_ENOMEM;
     (void)p;
     for (int i = 0; st == DCV_OK && i < j->n_layers; i++) {
-        st = put_places(j, &j->layer[i], state, &b, buffer, r);
+        st = put_places(j, &j->layer[i], state, buffer, r);
         if (st == DCV_OK && j->options->statistics)
             st = put_statistics(j, &j->layer[i], state, buffer, r);
     }
-    boxes_clear(j, &b);
     dcv_free(buffer);
     return st;
 }
@@ -888,7 +981,9 @@ static dcv_status explain(dcv_job *base, FILE *to)
         const int64_t bytes = l->patch ? l->n * j->options->top * l->box_h * l->box_w * j->net.dataset->c : 0;
         fprintf(to, "%-40s %8lld %5lldx%-5lld %4lldx%-4lld %12lld%s\n", l->name, (long long)l->n, (long long)l->map.h,
                 (long long)l->map.w, (long long)l->box_h, (long long)l->box_w, (long long)bytes,
-                j->options->patches && !l->patch ? "  (over crop_limit)" : "");
+                !j->options->patches || l->patch ? ""
+                : j->pictures                    ? "  (over crop_limit)"
+                                                 : "  (no pictures)");
     }
     return DCV_OK;
 }

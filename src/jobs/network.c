@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "core/text.h"
 
 enum { VIEWS = 4 };                      /* sizes of input whose engines a thread keeps */
 static const double nominal_gflops = 50; /* the speed that unit_seconds is counted at */
@@ -15,19 +16,10 @@ typedef struct thread_views {
     int n;
 } thread_views;
 
-typedef struct sized_graph {
-    dcv_graph *graph;
-    int64_t h, w;
-} sized_graph;
-
-typedef struct private
-{
+typedef struct own_part {
     dcv_network_options options;
     thread_views *thread; /* [threads] */
-    sized_graph *sized;   /* dcv_network_graph()'s */
-    int n_sized;
-}
-private;
+} own_part;
 
 /* --- Opening ---------------------------------------------------------------------- */
 
@@ -55,12 +47,13 @@ static dcv_status input_dims(const dcv_network *net, dcv_dims *out)
     if (net->model->n_in != 1)
         return dcv_config_fail(net->config, "model.file", "%s has %d inputs; a data set feeds one", net->model->file,
                                net->model->n_in);
-    return dcv_graph_input_dims(net->model, 0, &net->config->model.input_shape, out);
+    const dcv_status st = dcv_graph_input_dims(net->model, 0, &net->config->model.input_shape, out);
+    return st == DCV_ECONFIG ? dcv_config_fail(net->config, "model.input_shape", "%s", dcv_message()) : st;
 }
 
 static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine **out)
 {
-    const private *own = net->own;
+    const own_part *own = net->own;
     int *seen = dcv_alloc((size_t)g->n_value, sizeof *seen), n_seen = 0;
     dcv_status st = seen ? DCV_OK : DCV_ENOMEM;
     if (st == DCV_OK && own->options.choose)
@@ -136,7 +129,7 @@ static dcv_status open_all(dcv_network *net, dcv_share *share)
 dcv_status dcv_network_open(dcv_network *net, const dcv_config *c, const dcv_network_options *o, dcv_share *share,
                             int threads)
 {
-    private *own = dcv_alloc(1, sizeof *own);
+    own_part *own = dcv_alloc(1, sizeof *own);
     memset(net, 0, sizeof *net);
     if (!own)
         return DCV_ENOMEM;
@@ -163,15 +156,12 @@ static void view_free(dcv_network *net, dcv_view *v)
 
 void dcv_network_close(dcv_network *net)
 {
-    private *own = net->own;
+    own_part *own = net->own;
     if (!own)
         return;
     for (int t = 0; own->thread && t < net->threads; t++)
         for (int i = 0; i < own->thread[t].n; i++)
             view_free(net, &own->thread[t].view[i]);
-    for (int i = 0; i < own->n_sized; i++)
-        dcv_graph_free(own->sized[i].graph);
-    dcv_free(own->sized);
     dcv_free(own->thread);
     dcv_free(own);
     dcv_engine_free(net->engine);
@@ -198,29 +188,7 @@ void dcv_network_describe(const dcv_network *net, dcv_job *job)
 
 /* --- /inputs ---------------------------------------------------------------------- */
 
-/* Names are bytes; a result's are UTF-8: what is not becomes '?'. */
-static void copy_utf8(char *to, const char *from, size_t n)
-{
-    size_t i = 0;
-    while (i < n && from[i]) {
-        const unsigned char c = (unsigned char)from[i];
-        const size_t more = c < 0x80                ? 0
-                            : c >= 0xc2 && c < 0xe0 ? 1
-                            : c >= 0xe0 && c < 0xf0 ? 2
-                            : c >= 0xf0 && c < 0xf5 ? 3
-                                                    : n;
-        size_t k = 1;
-        while (more < n && k <= more && ((unsigned char)from[i + k] & 0xc0) == 0x80)
-            k++;
-        if (k == more + 1 && i + k <= n) {
-            memcpy(to + i, from + i, k);
-            i += k;
-        } else {
-            to[i++] = '?';
-        }
-    }
-}
-
+/* Names are bytes; a result's are UTF-8. */
 static dcv_status declare_texts(dcv_store *s, const char *path, int64_t n, const char *(*text)(const void *, int64_t),
                                 const void *ctx)
 {
@@ -232,7 +200,7 @@ static dcv_status declare_texts(dcv_store *s, const char *path, int64_t n, const
     if (!all)
         return DCV_ENOMEM;
     for (int64_t i = 0; i < n; i++)
-        copy_utf8(all + (size_t)i * longest, text(ctx, i), longest);
+        (void)dcv_utf8_copy(all + (size_t)i * longest, text(ctx, i), longest);
     dcv_status st = dcv_store_dataset(s, path, DCV_U8, (int64_t)longest, &(dcv_dims){1, {n}}, &id);
     if (st == DCV_OK)
         st = dcv_store_values(s, id, all, (size_t)n * longest);
@@ -369,7 +337,7 @@ static dcv_status view_new(dcv_network *net, const dcv_dims *dims, dcv_view *v)
 /* This thread's view for a size; it becomes the first of the list, the last may have to go. */
 static dcv_status view_for(dcv_network *net, int thread, const dcv_dims *dims, dcv_view **out)
 {
-    thread_views *t = &((private *)net->own)->thread[thread];
+    thread_views *t = &((own_part *)net->own)->thread[thread];
     int at = 0;
     dcv_view v = {0};
     while (at < t->n && !dcv_dims_equal(&t->view[at].dims, dims))
@@ -388,31 +356,6 @@ static dcv_status view_for(dcv_network *net, int thread, const dcv_dims *dims, d
     memmove(&t->view[1], &t->view[0], (size_t)at * sizeof v);
     t->view[0] = v;
     *out = &t->view[0];
-    return DCV_OK;
-}
-
-dcv_status dcv_network_graph(dcv_network *net, int64_t h, int64_t w, const dcv_graph **out)
-{
-    private *own = net->own;
-    dcv_dims dims = net->graph->value[net->graph->in[0]].dims;
-    *out = net->graph;
-    if (dims.n != 4 || (dims.d[2] == h && dims.d[3] == w))
-        return DCV_OK;
-    for (int i = 0; i < own->n_sized; i++)
-        if (own->sized[i].h == h && own->sized[i].w == w) {
-            *out = own->sized[i].graph;
-            return DCV_OK;
-        }
-    sized_graph *more = dcv_realloc(own->sized, (size_t)own->n_sized, (size_t)own->n_sized + 1, sizeof *more);
-    if (!more)
-        return DCV_ENOMEM;
-    own->sized = more;
-    dims.d[2] = h;
-    dims.d[3] = w;
-    DCV_TRY(dcv_graph_new(net->model, &dims, 1, &more[own->n_sized].graph));
-    more[own->n_sized].h = h;
-    more[own->n_sized].w = w;
-    *out = more[own->n_sized++].graph;
     return DCV_OK;
 }
 

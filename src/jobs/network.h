@@ -77,10 +77,6 @@ typedef struct dcv_unit_actions {
 dcv_status dcv_network_unit(dcv_network *net, int64_t unit, int thread, void *input, const dcv_unit_actions *a,
                             dcv_result *r) DCV_MUST_USE;
 
-/* A graph for a size of input (the network's own if it is the largest); kept until the network is closed.
- * Not thread-safe. */
-dcv_status dcv_network_graph(dcv_network *net, int64_t h, int64_t w, const dcv_graph **out) DCV_MUST_USE;
-
 /* A result's name of an ONNX value: '/' as '.'.  New memory. */
 char *dcv_result_name(const char *value) DCV_MUST_USE;
 

@@ -137,6 +137,7 @@ SETS = [
     (["infer.top=["], 78, "--set infer.top=[: not YAML"),
     (["job=infre"], 78, "--set job=infre: unknown job 'infre'"),
     (["output.x=1"], 78, "--set output.x=1: output has a value"),
+    (["infer.outputs=[]"], 78, "infer.outputs is a list of 0"),
     (["infer.top=3", "infer.top=no"], 78, "--set infer.top=no: infer.top is the text 'no'"),
 ]
 
@@ -160,6 +161,27 @@ def test_wrong_yaml(folder):
     fails(call("run", file, "--set", "infer.top=0", ranks=3), 78, "--set infer.top=0: infer.top is 0", "run on 3 ranks")
     fails(call("check", file, "--set", "infer.top=0", ranks=3), 78, "--set infer.top=0: infer.top is 0", "check on 3 ranks")
     fails(call("run", file, "--fresh", "--deadline", "x", ranks=2), 64, "run: --deadline is 'x'", "usage on 2 ranks")
+
+
+def test_judged(folder):
+    """Keys that only the model or the data can judge have their place as well."""
+    png(os.path.join(folder, "p.png"))
+    file = os.path.join(folder, "judged.yaml")
+    with open(file, "w") as f:
+        f.write(BASE)
+    top = ["--set", "job=max_activation", "--set"]
+    for args, words in ((["--set", "model.input_shape=[1, 27, 28]"], "--set model.input_shape=[1, 27, 28]: extent 27"),
+                        (["--set", "infer.outputs=[logits, logits]"], "--set infer.outputs=[logits, logits]: output \"logits\" is there twice"),
+                        (["--set", "infer.outputs=[logit]"], "nearest is \"logits\""),
+                        ([*top, "max_activation.channels=0"], "the first 0 channels are none"),
+                        ([*top, "max_activation.channels=[]"], "max_activation.channels is a list of 0"),
+                        ([*top, "max_activation.layers=[]"], "max_activation.layers is a list of 0"),
+                        ([*top, "max_activation.layers=[nothing]"], "no layer \"nothing\"")):
+        fails(call("check", file, *args), 78, words, f"check {args}")
+    os.symlink("nowhere", os.path.join(folder, "dead.png"))
+    p = call("check", file, "--set", "dataset.source=dead.png")
+    fails(p, 66, "dead.png: No such file or directory", "a link that leads nowhere")
+    check("nearest" not in p.stderr, "a name is not its own nearest", p)
 
 
 def test_run(folder):
@@ -187,6 +209,7 @@ test_words()
 test_one_rank_prints()
 with tempfile.TemporaryDirectory() as where:
     test_wrong_yaml(where)
+    test_judged(where)
     test_run(where)
 print(f"{len(failures)} failed")
 sys.exit(1 if failures else 0)
