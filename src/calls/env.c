@@ -98,6 +98,19 @@ static void hold_signals(int how)
     (void)sigprocmask(how, &set, NULL);
 }
 
+/* By its path, so that ps and pgrep go on calling the process by the program's name; where the file has been moved or
+ * replaced meanwhile, through the link that still leads to it. */
+static void exec_self(char **argv)
+{
+    char path[4096];
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    if (n > 0 && n < (ssize_t)sizeof path) {
+        path[n] = '\0';
+        (void)execv(path, argv);
+    }
+    (void)execv("/proc/self/exe", argv);
+}
+
 void dcv_env_apply(char **argv)
 {
     if (dcv_env_again())
@@ -105,7 +118,7 @@ void dcv_env_apply(char **argv)
     if (!wanted || dcv_env_again() || setenv(mark, "1", 1) != 0)
         return;
     hold_signals(SIG_BLOCK);
-    (void)execv("/proc/self/exe", argv);
+    exec_self(argv);
     hold_signals(SIG_UNBLOCK);
     (void)unsetenv(mark);
 }

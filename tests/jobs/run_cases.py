@@ -7,9 +7,11 @@ Exit 0 good, 1 bad, 77 where the shared data, Fashion-MNIST or h5py are missing.
 """
 import argparse
 import filecmp
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -640,6 +642,68 @@ def damage(b, file):
         f.write(bytes([byte ^ 1]))
     refused(b, "verify", ["verify", file], 65, r"/infer/prob")
     refused(b, "verify what is not there", ["verify", file + "x"], 66, r"out\.h5x")
+
+
+def ranks_of(parent):
+    """Processes of the program below a process that we started."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as f:
+                name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+        except OSError:
+            continue
+        if int(rest.split()[1]) == parent and name == "deconvoy":
+            found.append(int(pid))
+    return found
+
+
+def killed_run(b, args, ranks, after_s):
+    """Start, wait, kill one rank (or the only process) without warning; the exit code, 0 if it was faster."""
+    command = [b.o.deconvoy, *args]
+    if ranks:
+        command = [b.o.mpiexec, *MPI, "-n", str(ranks), *command]
+    p = subprocess.Popen(command, env={**os.environ, **MPI_ENV}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=b.work)
+    time.sleep(after_s)
+    victims = ranks_of(p.pid) if ranks else [p.pid]
+    if p.poll() is None and victims:
+        os.kill(victims[int(after_s * 1000) % len(victims)], signal.SIGKILL)
+    try:
+        return p.wait(60)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        b.v.check(False, "a run hangs after a rank was killed", args)
+        return p.wait()
+
+
+def case_kill(b):
+    """Killed again and again, with another number of ranks each time: the same bytes in the end."""
+    rng = np.random.default_rng(7)
+    names = sorted(os.listdir(b.photos("caltech101")), key=os.fsencode)
+    with open(b.path("list.txt"), "w", encoding="utf-8") as f:
+        f.writelines(os.path.join(b.photos("caltech101"), n) + "\n" for n in names * 4)
+    for config, name, more in (
+            ("squeezenet_top.yaml", "top.h5", ["runtime.unit_seconds=0.1", "max_activation.crop_limit=40"]),
+            ("squeezenet_infer.yaml", "infer.h5", ["runtime.unit_seconds=0.05", "dataset.preprocess={resize: 256, crop_at: centre}"])):
+        sets = top_sets(b, b.path("list.txt")) + more
+        start = time.time()
+        want = b.run(config, "whole_" + name, sets, 2)
+        longest = time.time() - start
+        args = ["run", os.path.join(HERE, config), *as_sets(sets), "--set", "output=" + b.path(name)]
+        codes = []
+        while len(codes) < 8 and 0 not in codes:
+            codes.append(killed_run(b, args, int(rng.integers(0, 4)), float(rng.uniform(0.3, 0.5 * longest))))
+        print(name, "killed, exit codes", codes)
+        with open(b.path(name[:-3] + ".run.json"), "w", encoding="utf-8") as f:
+            f.write("{}")
+        b.run(config, name, sets, 3)
+        b.same_bytes(want, b.path(name))
+        if 0 not in codes:
+            b.program("check_structure.py", b.path(name), "--complete")
+            with open(b.path(name[:-3] + ".run.json"), encoding="utf-8") as f:
+                b.v.check(json.load(f)["resumed_units"] > 0, "nothing was kept of eight runs")
+        left = [n for n in os.listdir(b.work) if n.startswith(name) and n != name]
+        b.v.check(not left, "left beside the result", left)
 
 
 CASES = {n[5:]: f for n, f in globals().items() if n.startswith("case_")}

@@ -6,7 +6,7 @@ if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
     set(backends blas,onednn)
   endif()
   foreach(case top_strict top_fast top_backends top_threads top_variants top_labels sized infer_squeezenet infer_backends infer_small pack
-               fashion sources bad_pictures bad_config bad_files again)
+               fashion sources bad_pictures bad_config bad_files again kill)
     add_test(
       NAME jobs/${case}
       COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/run_cases.py ${case} --deconvoy $<TARGET_FILE:deconvoy>
