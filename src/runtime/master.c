@@ -15,6 +15,7 @@
 
 #define COMMIT_S          0.2 /* between two syncs of the journal */
 #define FOLD_S            4.0 /* the running state is written at least this often while blocks come in */
+#define FOLD_BLOCKS       256 /* and after so many, so that their files do not pile up */
 #define DEADLINE_MARGIN_S 1.0 /* for syncing and reporting */
 
 typedef struct commit { /* units whose records are on their way to the disk */
@@ -552,7 +553,8 @@ static dcv_status keep_fold(master *m)
 static bool keep_fold_if_due(master *m)
 {
     const bool last = m->folded * dcv_block_units(m->phase.n_units) >= m->phase.n_units;
-    if (m->folded == m->kept || m->status != DCV_OK || (!last && now_s() - m->kept_s < FOLD_S))
+    if (m->folded == m->kept || m->status != DCV_OK ||
+        (!last && m->folded - m->kept < FOLD_BLOCKS && now_s() - m->kept_s < FOLD_S))
         return false;
     must(m, keep_fold(m));
     return true;

@@ -17,3 +17,4 @@ add_library(fault_nth SHARED fault/fail_nth.c)
 target_link_libraries(fault_nth PRIVATE ${CMAKE_DL_LIBS})
 dcv_fault_test(nth 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/nth.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE}
                $<TARGET_FILE:fault_nth> 23)
+dcv_fault_test(disk 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/disk.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})

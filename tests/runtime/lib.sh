@@ -31,6 +31,6 @@ same() { cmp -s "$1" "$2" || bad "$1 and $2 differ"; }
 # Nothing beside a finished result but its run.json.
 alone() {
     for f in "$1"*; do
-        case $f in "$1" | "${1%.h5}.run.json") ;; *) bad "stray file $f" ;; esac
+        case $f in "$1" | "${1%.h5}.run.json") ;; *) bad "stray file $f"; return ;; esac
     done
 }
