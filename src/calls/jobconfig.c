@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_KINDS = 64 };
 
@@ -43,11 +44,33 @@ dcv_status dcv_jobconfig_kind(const char *call, const char *name, const dcv_job_
                     *near ? "; nearest: " : "", near);
 }
 
+/* A run must not replace what it reads, whatever --fresh says. */
+static dcv_status spare_inputs(const dcv_config *c, const char *file)
+{
+    const struct {
+        const char *key, *path;
+    } inputs[] = {{"model.file", c->model.file},
+                  {"model.labels", c->model.labels},
+                  {"dataset.source", c->dataset.source},
+                  {"dataset.labels", c->dataset.labels},
+                  {NULL, file}};
+    struct stat output, input;
+    if (stat(dcv_config_path(c, c->output), &output) != 0)
+        return DCV_OK; /* there is nothing to replace */
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        const char *path = inputs[i].key && inputs[i].path ? dcv_config_path(c, inputs[i].path) : inputs[i].path;
+        if (path && stat(path, &input) == 0 && input.st_dev == output.st_dev && input.st_ino == output.st_ino)
+            return dcv_config_fail(c, "output", "%s is what %s names; expected a file of its own", c->output,
+                                   inputs[i].key ? inputs[i].key : "the command line");
+    }
+    return DCV_OK;
+}
+
 dcv_status dcv_jobconfig_read(const char *file, const dcv_arg_texts *sets, dcv_config **out, const dcv_job_kind **kind)
 {
     int n;
     const dcv_section *sections = all_sections(&n);
     DCV_TRY(dcv_config_read(file, sets->v, sets->n, sections, n, out));
     *kind = kind_of((*out)->section->job);
-    return DCV_OK;
+    return spare_inputs(*out, file);
 }

@@ -5,7 +5,8 @@
 #include "calls/args.h"
 #include "deconvoy/job.h"
 
-/* Read a configuration for any of the job kinds.  *out is freed by dcv_config_free(), *kind is borrowed. */
+/* Read a configuration for any of the job kinds; DCV_ECONFIG also where the output is one of its inputs.  *out is freed
+ * by dcv_config_free(), *kind is borrowed. */
 dcv_status dcv_jobconfig_read(const char *file, const dcv_arg_texts *sets, dcv_config **out,
                               const dcv_job_kind **kind) DCV_MUST_USE;
 

@@ -577,6 +577,8 @@ def case_bad_files(b):
     os.makedirs(b.path("folder.h5"))
     with h5py.File(b.path("shape.h5"), "w") as f:
         f["/images"] = np.zeros((2, 3, 10, 10), "f4")
+    with h5py.File(b.path("five.h5"), "w") as f:
+        f["/images"] = np.zeros((3, 28, 28, 5), "u1")
     with h5py.File(b.path("linked.h5"), "w") as f:
         f["/images"] = h5py.ExternalLink("shape.h5", "/images")
     config = os.path.join(HERE, "squeezenet_infer.yaml")
@@ -592,6 +594,9 @@ def case_bad_files(b):
         ("the same as it stands", ["run", as_it_stands(b, "squeezenet_infer.yaml")] + base(good_model, b.path("shape.h5"))[2:], 65,
          r"shape\.h5"),
         ("a path that is not in the file", base(good_model, b.path("shape.h5")) + ["--set", "dataset.path=/imges"], 78, r"imges.*images"),
+        ("output is the data set", base(good_model, b.path("shape.h5"))[:-1] + ["output=" + b.path("shape.h5"), "--fresh"], 78,
+         r"shape\.h5 is what dataset\.source names"),
+        ("pictures of five channels", base(good_model, b.path("five.h5")), 65, r"five\.h5: /images: u1 3x28x28x5"),
         ("output is a folder", base(good_model, good_source)[:-1] + ["output=" + b.path("folder.h5")], 74, r"folder\.h5"),
         ("output below a file", base(good_model, good_source)[:-1] + ["output=" + b.path("list.txt/out.h5")], 74, r"list\.txt"),
         ("output where nobody may write", base(good_model, good_source)[:-1] + ["output=/proc/out.h5"], 74, r"/proc"),
