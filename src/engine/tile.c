@@ -8,7 +8,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-enum { B = 16, GROUP = 64, COLUMNS = 7, CHUNK_FLOATS = 40960 };
+enum { B = 16, GROUP = 64, COLUMNS = 7, CHUNK_FLOATS = 40960, WIDEN_FLOATS = 1 << 18 };
 
 static int64_t taps(const dcv_tile *t)
 {
@@ -30,7 +30,9 @@ bool dcv_tile_takes(const dcv_conv_desc *d)
     const dcv_window *h = &d->win[0], *w = &d->win[d->n_space - 1];
     if (h->kernel == 1 && w->kernel == 1 && h->stride == 1 && w->stride == 1)
         columns *= d->n_space == 2 ? d->out[0] : 1;
-    return columns >= 4 && (w->stride <= 2 || (w->stride == 4 && lanes_of(d) == 1));
+    if (lanes_of(d) == 1) /* the kernel's columns lie side by side */
+        return columns >= 4 && w->dilation == 1 && (w->stride <= 2 || w->stride == 4);
+    return columns >= 4 && w->stride <= 2;
 }
 
 void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t)
@@ -55,12 +57,13 @@ void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t)
                     .in_w = d->in[rows],
                     .out_h = rows ? d->out[0] : 1,
                     .out_w = d->out[rows]};
-    t->border = h->pad_lo || h->pad_hi || w->pad_lo || w->pad_hi;
     t->wide_h = t->in_h + h->pad_lo + h->pad_hi;
     t->wide_w = t->in_w + w->pad_lo + w->pad_hi;
-    if (taps(t) == 1 && !t->border && t->stride_h == 1 && t->stride_w == 1) {
-        t->in_w = t->wide_w = t->out_w = t->in_h * t->in_w;
-        t->in_h = t->wide_h = t->out_h = 1;
+    const bool border = t->wide_h > t->in_h || t->wide_w > t->in_w;
+    t->widened = border && t->ic_blocks * lanes * t->wide_h * t->wide_w <= WIDEN_FLOATS;
+    if (taps(t) == 1 && !border && t->stride_h == 1 && t->stride_w == 1) {
+        t->in_w = t->out_w = t->in_h * t->in_w;
+        t->in_h = t->out_h = 1;
     }
     t->chunk = CHUNK_FLOATS / (taps(t) * lanes * GROUP);
     t->chunk = t->chunk < 1 ? 1 : t->chunk > t->ic_blocks ? t->ic_blocks : t->chunk;
@@ -71,9 +74,22 @@ size_t dcv_tile_packed_bytes(const dcv_tile *t)
     return (size_t)(t->groups * t->ic_blocks * taps(t) * t->lanes * GROUP) * sizeof(float);
 }
 
+/* Rows and columns of input that a row of n outputs reads. */
+static int64_t span_h(const dcv_tile *t)
+{
+    return (t->kernel_h - 1) * t->dilation_h + 1;
+}
+
+static int64_t span_w(const dcv_tile *t, int64_t n)
+{
+    return (n - 1) * t->stride_w + (t->kernel_w - 1) * t->dilation_w + 1;
+}
+
 size_t dcv_tile_scratch_bytes(const dcv_tile *t)
 {
-    return t->border ? (size_t)(t->ic_blocks * t->wide_h * t->wide_w * t->lanes) * sizeof(float) : 0;
+    const int64_t floats =
+        t->widened ? t->ic_blocks * t->wide_h * t->wide_w : t->chunk * span_h(t) * span_w(t, COLUMNS);
+    return (size_t)(floats * t->lanes) * sizeof(float);
 }
 
 void dcv_tile_pack(const dcv_tile *t, const float *w, const float *scale, float *packed)
@@ -108,10 +124,18 @@ static void widen(const dcv_tile *t, const float *x, float *to)
     }
 }
 
+/* The map that tiles read: the input, or its wider copy. */
+typedef struct map {
+    const float *x;
+    int64_t h, w, pad_h, pad_w;
+    float *patch; /* scratch for what a tile at the edge reads */
+} map;
+
 /* One tile's places: x its first input cell, w and bias those of the output group, y its first output cell. */
 typedef struct place {
     const float *x, *w, *bias;
     float *y;
+    int64_t row, plane; /* floats from an input row to the next, from a block to the next */
     int64_t blocks;     /* input blocks to sum */
     const float *ahead; /* weights to fetch meanwhile */
     bool first, last;
@@ -143,8 +167,8 @@ DCV_TILE __m512 end(const dcv_tile *t, __m512 v)
 DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t step)
 {
     const int64_t slab = t->d.out[0] * (t->d.n_space == 2 ? t->d.out[1] : 1) * B;
-    const int64_t row = t->dilation_h * t->wide_w * lanes, column = t->dilation_w * lanes,
-                  plane = t->wide_h * t->wide_w * lanes;
+    const int64_t row = t->dilation_h * p->row, column = t->dilation_w * lanes;
+    const int64_t outer = lanes == 1 ? 1 : t->kernel_w, inner = lanes == 1 ? t->kernel_w : lanes;
     const float *w = p->w, *ahead = p->ahead;
     __m512 a[COLUMNS][4];
 #pragma GCC unroll 7
@@ -154,9 +178,9 @@ DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t 
             a[r][j] = start(t, p, slab, r, j);
     for (int64_t b = 0; b < p->blocks; b++)
         for (int64_t i = 0; i < t->kernel_h; i++)
-            for (int64_t k = 0; k < t->kernel_w; k++) {
-                const float *x = p->x + b * plane + i * row + k * column;
-                for (int c = 0; c < lanes; c++, w += GROUP) {
+            for (int64_t k = 0; k < outer; k++) {
+                const float *x = p->x + b * p->plane + i * row + k * column;
+                for (int64_t c = 0; c < inner; c++, w += GROUP) {
                     _mm_prefetch((const char *)ahead, _MM_HINT_T1);
                     _mm_prefetch((const char *)(ahead + 16), _MM_HINT_T1);
                     ahead += 32;
@@ -219,45 +243,73 @@ static const tile_fn *functions(int64_t step)
     }
 }
 
+/* Copy what n outputs read from row r, column c on, zeros outside. */
+static void cut(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n, place *p)
+{
+    const int64_t h = span_h(t), w = span_w(t, n), lanes = t->lanes;
+    const int64_t lo = c < 0 ? -c : 0, hi = c + w > m->w ? m->w - c : w; /* columns inside */
+    float *to = m->patch;
+    p->x = to;
+    p->row = w * lanes;
+    p->plane = h * w * lanes;
+    memset(to, 0, (size_t)(p->blocks * p->plane) * sizeof *to);
+    for (int64_t b = 0; b < p->blocks; b++)
+        for (int64_t i = 0; i < h; i++, to += w * lanes)
+            if (r + i >= 0 && r + i < m->h && hi > lo)
+                memcpy(to + lo * lanes, m->x + ((b * m->h + r + i) * m->w + c + lo) * lanes,
+                       (size_t)((hi - lo) * lanes) * sizeof *to);
+}
+
+static void find_input(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n, place *p)
+{
+    if (r < 0 || c < 0 || r + span_h(t) > m->h || c + span_w(t, n) > m->w) {
+        cut(t, m, r, c, n, p);
+        return;
+    }
+    p->x = m->x + (r * m->w + c) * t->lanes;
+    p->row = m->w * t->lanes;
+    p->plane = m->h * m->w * t->lanes;
+}
+
 /* All tiles of one output group, over one chunk of input blocks.  A row is cut into tiles of nearly equal width.  The
  * first two fetch the weights of the next chunk, which lie behind these. */
-static void sweep(const dcv_tile *t, place p)
+static void sweep(const dcv_tile *t, const map *m, place p)
 {
-    const float *x = p.x;
     const int64_t tiles = (t->out_w + COLUMNS - 1) / COLUMNS, weights = p.blocks * taps(t) * t->lanes * GROUP;
     const tile_fn *fn = functions(t->stride_w * t->lanes);
     int64_t nth = 0;
-    for (int64_t r = 0; r < t->out_h; r++) {
-        p.x = x + r * t->stride_h * t->wide_w * t->lanes;
+    for (int64_t r = 0; r < t->out_h; r++)
         for (int64_t left = tiles, c = 0; left > 0; left--, nth++) {
             const int64_t n = (t->out_w - c + left - 1) / left;
+            find_input(t, m, r * t->stride_h - m->pad_h, c * t->stride_w - m->pad_w, n, &p);
             p.ahead = nth < 2 ? p.w + weights + nth * (weights / 2) : p.w;
             fn[n - 1](t, &p);
-            p.x += n * t->stride_w * t->lanes;
             p.y += n * B;
             c += n;
         }
-    }
 }
 
 static void run_picture(const dcv_tile *t, const float *x, const float *packed, const float *bias, float *y,
                         float *scratch)
 {
     const int64_t per_block = taps(t) * t->lanes * GROUP, cells = t->out_h * t->out_w;
-    if (t->border) {
+    map m = {x, t->in_h, t->in_w, t->pad_h, t->pad_w, scratch};
+    if (t->widened) {
         widen(t, x, scratch);
-        x = scratch;
+        m = (map){scratch, t->wide_h, t->wide_w, 0, 0, NULL};
     }
+    const float *const first = m.x;
     for (int64_t g = 0; g < t->groups; g++)
         for (int64_t b = 0; b < t->ic_blocks; b += t->chunk) {
             const int64_t n = t->ic_blocks - b < t->chunk ? t->ic_blocks - b : t->chunk;
-            sweep(t, (place){.x = x + b * t->wide_h * t->wide_w * t->lanes,
-                             .w = packed + (g * t->ic_blocks + b) * per_block,
-                             .bias = bias ? bias + g * GROUP : NULL,
-                             .y = y + g * GROUP * cells,
-                             .blocks = n,
-                             .first = b == 0,
-                             .last = b + n == t->ic_blocks});
+            m.x = first + b * m.h * m.w * t->lanes;
+            sweep(t, &m,
+                  (place){.w = packed + (g * t->ic_blocks + b) * per_block,
+                          .bias = bias ? bias + g * GROUP : NULL,
+                          .y = y + g * GROUP * cells,
+                          .blocks = n,
+                          .first = b == 0,
+                          .last = b + n == t->ic_blocks});
         }
 }
 
@@ -275,11 +327,10 @@ void dcv_tile_product(int64_t n, int64_t ld, int64_t blocks, const float *x, con
                         .kernel_w = 1,
                         .stride_h = 1,
                         .stride_w = 1,
-                        .wide_h = 1,
-                        .wide_w = ld,
                         .out_h = 1,
                         .out_w = n};
-    sweep(&t, (place){.x = x, .w = w, .y = y, .blocks = blocks, .first = true, .last = true});
+    const map m = {.x = x, .h = 1, .w = ld};
+    sweep(&t, &m, (place){.w = w, .y = y, .blocks = blocks, .first = true, .last = true});
 }
 
 #else
