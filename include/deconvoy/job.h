@@ -54,7 +54,8 @@ typedef struct dcv_job_kind {
     double (*unit_gflop)(const dcv_job *job, int p, int64_t unit);  /* estimate, >= 0 */
 
     /* Read a unit's inputs ahead (a reader thread; errors of single items are kept in *input).
-     * compute takes *input over; drop frees it if the unit is never computed.  Both may be NULL. */
+     * compute takes *input over; drop frees it if the unit is never computed.  NULL after a failure.  Both may be NULL.
+     */
     dcv_status (*read)(dcv_job *job, int p, int64_t unit, void **input);
     void (*drop)(dcv_job *job, void *input);
 

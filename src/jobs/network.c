@@ -302,12 +302,8 @@ static dcv_status read_items(const dcv_network *net, unit_input *u, int from, in
     return DCV_OK;
 }
 
-dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input)
+static dcv_status fill_unit(const dcv_network *net, int64_t unit, unit_input *u)
 {
-    unit_input *u = dcv_alloc(1, sizeof *u);
-    *input = u;
-    if (!u)
-        return DCV_ENOMEM;
     u->first = unit * net->unit_items;
     u->n = (int)dcv_network_unit_items(net, unit);
     u->item = dcv_alloc((size_t)u->n, sizeof *u->item);
@@ -316,6 +312,18 @@ dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input)
         return DCV_ENOMEM;
     u->read = net->whole_units;
     return u->read ? read_items(net, u, 0, u->n) : DCV_OK;
+}
+
+dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input)
+{
+    *input = NULL;
+    unit_input *u = dcv_alloc(1, sizeof *u);
+    const dcv_status st = u ? fill_unit(net, unit, u) : DCV_ENOMEM;
+    if (st == DCV_OK)
+        *input = u;
+    else
+        dcv_network_drop(u);
+    return st;
 }
 
 /* --- Views ------------------------------------------------------------------------ */
