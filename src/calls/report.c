@@ -1,29 +1,23 @@
 /* report.c -- deconvoy report RESULT.h5 [-o DIR] */
-#include <string.h>
+#include <stdio.h>
+#include "calls/args.h"
 #include "calls/call.h"
 #include "deconvoy/report.h"
+
+static const char usage[] = "report RESULT.h5 [-o DIR]";
 
 static dcv_status run(int argc, char **argv, int *exit_code)
 {
     (void)exit_code;
-    const char *result = NULL, *dir = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "-o") == 0 && i + 1 < argc && !dir)
-            dir = argv[++i];
-        else if (argv[i][0] != '-' && !result)
-            result = argv[i];
-        else
-            return dcv_fail(DCV_EUSAGE, "report: '%s' is not expected here; deconvoy report RESULT.h5 [-o DIR]",
-                            argv[i]);
-    }
-    if (!result)
-        return dcv_fail(DCV_EUSAGE, "report: want one file; deconvoy report RESULT.h5 [-o DIR]");
+    const char *result, *dir = NULL;
+    const dcv_arg table[] = {{"-o", DCV_ARG_TEXT, &dir}, {0}};
+    DCV_TRY(dcv_args_read(argc, argv, usage, table, &result, 1, 1, NULL));
     return dcv_report(result, dir, stdout);
 }
 
 const dcv_call dcv_call_report = {
     .name = "report",
-    .usage = "report RESULT.h5 [-o DIR]",
+    .usage = usage,
     .help = "draw a result: PNG pictures, texts",
     .run = run,
 };
