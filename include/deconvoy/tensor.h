@@ -21,6 +21,9 @@ typedef enum dcv_dtype { DCV_F32, DCV_F64, DCV_I16, DCV_I32, DCV_I64, DCV_U8, DC
 
 size_t dcv_dtype_bytes(dcv_dtype t);
 
+/* "f4", "u1" ...; "?" for DCV_N_DTYPE, which stands for what is not read. */
+const char *dcv_dtype_name(dcv_dtype t);
+
 /* Elements of a shape (1 for rank 0).  The shape must have passed dcv_dims_check(). */
 int64_t dcv_count(const dcv_dims *d);
 

@@ -172,10 +172,8 @@ static void clear(contents *c)
 /* "f4", "S200"; "?" for types that are not read. */
 static const char *type_name(const dcv_h5_info *info, char *buf, size_t n)
 {
-    static const char *const names[] = {
-        [DCV_F32] = "f4", [DCV_F64] = "f8", [DCV_I32] = "i4", [DCV_I64] = "i8", [DCV_U8] = "u1", [DCV_N_DTYPE] = "?"};
     if (!info->text_bytes)
-        return names[info->type];
+        return dcv_dtype_name(info->type);
     snprintf(buf, n, "S%" PRId64, info->text_bytes);
     return buf;
 }

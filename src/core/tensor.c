@@ -14,6 +14,15 @@ size_t dcv_dtype_bytes(dcv_dtype t)
     return bytes[t];
 }
 
+const char *dcv_dtype_name(dcv_dtype t)
+{
+    static const char *const names[DCV_N_DTYPE + 1] = {
+        [DCV_F32] = "f4", [DCV_F64] = "f8", [DCV_I16] = "i2", [DCV_I32] = "i4",
+        [DCV_I64] = "i8", [DCV_U8] = "u1",  [DCV_U32] = "u4", [DCV_N_DTYPE] = "?"};
+    DCV_CHECK(t >= 0 && t <= DCV_N_DTYPE);
+    return names[t];
+}
+
 int64_t dcv_count(const dcv_dims *d)
 {
     int64_t n = 1;

@@ -96,8 +96,8 @@ static dcv_status source_open(const dcv_config *c, set *x, const dcv_source_ask 
     }
     DCV_TRY(dcv_manifest_new(&x->s.m));
     const dcv_status st = x->s.kind->open(&x->s, ask);
-    if (st == DCV_ECONFIG && c && x->s.wrong_key)
-        return again_at(c, x->s.wrong_key);
+    if (st == DCV_ECONFIG && x->s.wrong_key) /* without a configuration there is no key to set right */
+        return c ? again_at(c, x->s.wrong_key) : dcv_fail(DCV_EDATA, "%s", dcv_message());
     DCV_TRY(st);
     if (x->s.m.n == 0)
         return dcv_set_wrong(c, DCV_EDATA, "dataset.source", "%s: no pictures in it (%s)", ask->shown, x->s.kind->name);

@@ -47,7 +47,8 @@ static dcv_status ask_for(dcv_source *s, const char *key, const char *path, cons
     if (path)
         return dcv_fail(DCV_ECONFIG, "%s has no data set %s%s%s", s->shown, path, near ? "; nearest name: " : "",
                         near ? near : "");
-    return dcv_fail(DCV_ECONFIG, "%s has %d data sets and no /images; dataset.path says which to take (the first: %s)",
+    return dcv_fail(DCV_ECONFIG,
+                    "%s has %d data sets and no /images; a job's dataset.path says which to take (the first: %s)",
                     s->shown, f->n, f->n ? f->name[0] : "none");
 }
 
@@ -71,12 +72,9 @@ static dcv_status choose_path(dcv_source *s, array *a, const char *path)
 
 static dcv_status wrong_shape(const dcv_source *s, const array *a)
 {
-    static const char *const types[DCV_N_DTYPE] = {
-        [DCV_F32] = "f4", [DCV_F64] = "f8", [DCV_I16] = "i2", [DCV_I32] = "i4",
-        [DCV_I64] = "i8", [DCV_U8] = "u1",  [DCV_U32] = "u4"};
     dcv_dims_text text;
     return dcv_fail(DCV_EDATA, "%s: %s: %s %s; expected u1 [N,H,W] or [N,H,W,3], or f4 or f8 with a leading N",
-                    s->shown, a->path, a->info.text_bytes ? "text" : types[a->info.type],
+                    s->shown, a->path, a->info.text_bytes ? "text" : dcv_dtype_name(a->info.type),
                     dcv_dims_print(&a->info.dims, text));
 }
 

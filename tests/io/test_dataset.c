@@ -511,6 +511,7 @@ static void h5_pictures(void)
     dcv_item_clear(&it);
     dcv_dataset_free(d);
     CHECK_FAILS(open_yaml("  source: g.h5\n  path: /cls", &grey_any, NULL, &d), DCV_EDATA, "expected u1 [N,H,W]");
+    CHECK(strstr(dcv_message(), "/cls: i4 4;") != NULL);
 }
 
 static void h5_floats(void)
