@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "calls/args.h"
 #include "calls/call.h"
+#include "core/text.h"
 #include "deconvoy/dataset.h"
 #include "deconvoy/log.h"
 #include "deconvoy/store.h"
@@ -152,7 +153,7 @@ static dcv_status write_labels_and_names(const pack *k)
     for (int64_t i = 0; st == DCV_OK && i < k->n; i++) {
         const dcv_entry *e = &k->d->entry[k->item[i]];
         label[i] = e->label;
-        memcpy(name + i * k->name_bytes, e->name, strlen(e->name));
+        (void)dcv_utf8_copy(name + i * k->name_bytes, e->name, (size_t)k->name_bytes);
     }
     if (st == DCV_OK)
         st = write_at(k, k->label, label, k->n * 4, 0);

@@ -104,6 +104,13 @@ int main(void)
     CHECK_OK(pack(at("grey"), "-o", at("d.h5"), NULL));
     same(at("grey"), "none", at("d.h5"), NULL);
 
+    put_picture("grey/\xff\xfe.png", 9, 13, 1, 7);
+    CHECK_OK(pack(at("grey"), "-o", at("d.h5"), NULL));
+    dcv_dataset *d;
+    CHECK_OK(dcv_dataset_open_plain(at("d.h5"), NULL, NULL, NULL, &d));
+    CHECK(d->n == 3 && strcmp(d->entry[2].name, "??.png") == 0); /* /names is UTF-8 */
+    dcv_dataset_free(d);
+
     put_picture("set/cat/3.png", 10, 13, 3, 5);
     unlink(at("d.h5"));
     CHECK_FAILS(pack(at("set"), "-o", at("d.h5"), NULL), DCV_EDATA, "cat/3.png has 10 x 13 px, ape/1.png 9 x 13");
