@@ -90,6 +90,7 @@ struct dcv_config {
     dcv_runtime_options runtime;
     dcv_slurm_options slurm;
     void *job;        /* the section's struct */
+    char *sets;       /* the --set texts, a line each: with the file, all that it was read from */
     char *text;       /* config_yaml of the contract: resolved, without what is volatile */
     dcv_arena *arena; /* owns all of the above */
     void *tree;       /* places of keys, for dcv_config_fail() */

@@ -31,6 +31,15 @@ dcv_status dcv_check(const dcv_job_kind *kind, const dcv_config *c, int ranks, F
 /* All ranks learn the worst status and which rank has it; that rank keeps its message, sets *speaks. Collective. */
 dcv_status dcv_agree(dcv_status mine, bool *speaks);
 
+/* Join the results of all slices of a plan: the bytes of a run without slice.
+ *
+ * c      their configuration without the slice, output set
+ * parts  n files, in any order
+ *
+ * What they hold becomes a .part of the whole plan, which is then gone on with as by dcv_run(): later phases are computed
+ * here.  DCV_EDATA for parts of other plans, damaged ones, missing ones, or one given twice. */
+dcv_status dcv_merge(const dcv_job_kind *kind, const dcv_config *c, const char *const *parts, int n) DCV_MUST_USE;
+
 /* Is a finished result whole, to the byte?  out: what it holds.  DCV_EDATA damaged (names the data set) or no
  * result, DCV_ENOINPUT missing, DCV_ESTOP a .part.  Local; forks a probe where MPI is not up. */
 typedef struct dcv_whole {

@@ -231,8 +231,26 @@ static dcv_status read_tree(dcv_config *c, const char *const *sets, int n_sets)
     return DCV_OK;
 }
 
+static dcv_status keep_sets(dcv_config *c, const char *const *sets, int n_sets)
+{
+    size_t bytes = 1;
+    for (int i = 0; i < n_sets; i++)
+        bytes += strlen(sets[i]) + 1;
+    char *to = c->sets = dcv_arena_alloc(c->arena, bytes, 1);
+    if (!to)
+        return DCV_ENOMEM;
+    for (int i = 0; i < n_sets; i++) {
+        const size_t n = strlen(sets[i]);
+        memcpy(to, sets[i], n);
+        to[n] = '\n';
+        to += n + 1;
+    }
+    return DCV_OK;
+}
+
 static dcv_status fill(dcv_config *c, const char *const *sets, int n_sets, const dcv_section *sections, int n_sections)
 {
+    DCV_TRY(keep_sets(c, sets, n_sets));
     DCV_TRY(read_tree(c, sets, n_sets));
     DCV_TRY(dcv_fields_default(dcv_config_fields, c, c->arena));
     DCV_TRY(read_job_name(c, sections, n_sections));

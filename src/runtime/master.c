@@ -6,6 +6,7 @@
 #include "runtime/blocks.h"
 #include "runtime/file.h"
 #include "runtime/master.h"
+#include "runtime/plan.h"
 #include "runtime/progress.h"
 #include "runtime/protocol.h"
 #include "runtime/syncer.h"
@@ -235,6 +236,17 @@ static dcv_status skip_blocks(master *m, const uint8_t *done)
     return DCV_OK;
 }
 
+/* Units of other slices are none of ours. */
+static void skip_others(master *m)
+{
+    const int64_t per_block = dcv_block_units(m->phase.n_units), all = m->phase.n_units;
+    const block_range mine = plan_blocks(m->o.job->config, all);
+    const int64_t first = mine.first * per_block, end = mine.end * per_block < all ? mine.end * per_block : all;
+    dcv_worklist_skip(m->list, (dcv_range){0, first < all ? first : all});
+    if (end < all)
+        dcv_worklist_skip(m->list, (dcv_range){end, all - end});
+}
+
 static dcv_status skip_done(master *m)
 {
     const unit_ranges *u = &m->resume.done[m->p];
@@ -289,6 +301,7 @@ dcv_status master_phase(master *m, int p, const dcv_phase *phase)
             return DCV_ENOMEM;
         m->kind->state_clear(m->o.job, p, m->state);
     }
+    skip_others(m);
     DCV_TRY(skip_done(m));
     progress_begin(&m->progress, (dcv_progress)m->o.progress, m->phase_items);
     return journal_phase(m);
@@ -507,11 +520,33 @@ static bool commit_some(master *m)
     return true;
 }
 
+/* The blocks of a slice are kept apart. */
+static bool folds(const master *m)
+{
+    return m->state_bytes && !plan_is_slice(m->o.job->config);
+}
+
+dcv_status master_put_partial(master *m, dcv_result *r)
+{
+    const block_range mine = plan_blocks(m->o.job->config, m->phase.n_units);
+    block_place at = place_of(m, mine.first);
+    const int64_t bytes = (int64_t)m->state_bytes;
+    for (; at.block < mine.end; at.block++) {
+        int64_t units;
+        uint32_t generation;
+        DCV_TRY(block_read(&at, -1, m->block, &units, &generation));
+        if (units < 0)
+            return dcv_fail(DCV_EIO, "%s: the state of block %lld is gone", m->o.out->final, (long long)at.block);
+        DCV_TRY(dcv_result_put(r, m->o.out->partial_id, (at.block - mine.first) * bytes, bytes, m->block));
+    }
+    return DCV_OK;
+}
+
 /* Fold the next block if it is finished. */
 static bool fold(master *m)
 {
     const int64_t per_block = dcv_block_units(m->phase.n_units), first = m->folded * per_block;
-    if (!m->state_bytes || first >= m->phase.n_units || m->status != DCV_OK ||
+    if (!folds(m) || first >= m->phase.n_units || m->status != DCV_OK ||
         !dcv_worklist_block_is_done(m->list, m->folded))
         return false;
     const int64_t want = m->phase.n_units - first < per_block ? m->phase.n_units - first : per_block;
@@ -562,7 +597,7 @@ static bool keep_fold_if_due(master *m)
 
 static bool all_folded(const master *m)
 {
-    return !m->state_bytes || m->folded * dcv_block_units(m->phase.n_units) >= m->phase.n_units;
+    return !folds(m) || m->folded * dcv_block_units(m->phase.n_units) >= m->phase.n_units;
 }
 
 static void send_stops(master *m)

@@ -41,6 +41,9 @@ bool master_is_through(const master *m);              /* every worker has said B
 /* After the phase: DCV_OK complete, DCV_ESTOP stopped before the end; own failures. */
 dcv_status master_status(const master *m) DCV_MUST_USE;
 
+/* A slice: put the states of its blocks, which are not folded, into /partial. */
+dcv_status master_put_partial(master *m, dcv_result *r) DCV_MUST_USE;
+
 /* The folded state of a gathering phase that is complete; the master's. */
 void *master_state(master *m);
 

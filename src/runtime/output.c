@@ -26,7 +26,7 @@ dcv_status output_new(const dcv_config *c, dcv_output **out)
     dcv_output *o = dcv_alloc(1, sizeof *o);
     if (!o)
         return DCV_ENOMEM;
-    o->fd = o->count_id = o->item_id = o->message_id = o->crc_id = -1;
+    o->fd = o->count_id = o->item_id = o->message_id = o->crc_id = o->partial_id = -1;
     o->disk = c->runtime.durability == DCV_DISK;
     o->final = dcv_strdup(dcv_config_path(c, c->output));
     if (o->final) {
@@ -68,6 +68,13 @@ dcv_status output_declare(dcv_output *o, dcv_store *s, int64_t n_items)
     DCV_TRY(dcv_store_dataset(s, "/failures/count", DCV_I64, 0, &scalar, &o->count_id));
     DCV_TRY(dcv_store_dataset(s, "/failures/item", DCV_I64, 0, &rows, &o->item_id));
     return dcv_store_dataset(s, "/failures/message", DCV_U8, FAILURE_TEXT, &rows, &o->message_id);
+}
+
+dcv_status output_declare_partial(dcv_output *o, dcv_store *s, int64_t n_blocks, size_t state_bytes)
+{
+    const dcv_dims dims = {2, {n_blocks, (int64_t)state_bytes}};
+    DCV_TRY(dcv_dims_check(&dims));
+    return dcv_store_dataset(s, "/partial/state", DCV_U8, 0, &dims, &o->partial_id);
 }
 
 dcv_status output_folder(dcv_output *o)

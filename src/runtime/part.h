@@ -34,6 +34,7 @@ struct dcv_output {
     int64_t file_bytes;
     bool disk;                                 /* durability: disk */
     int count_id, item_id, message_id, crc_id; /* /failures, /checksums; -1 */
+    int partial_id;                            /* /partial/state of a slice; -1 */
     int64_t n_failures;                        /* rows of /failures */
     int64_t n_items;
 };
@@ -44,6 +45,9 @@ void output_free(dcv_output *o);
 
 /* Declare /failures for n_items > 0. */
 dcv_status output_declare(dcv_output *o, dcv_store *s, int64_t n_items) DCV_MUST_USE;
+
+/* Declare /partial/state for the blocks of a slice. */
+dcv_status output_declare_partial(dcv_output *o, dcv_store *s, int64_t n_blocks, size_t state_bytes) DCV_MUST_USE;
 
 /* The folder is there and can be written.  Rank 0 only. */
 dcv_status output_folder(dcv_output *o) DCV_MUST_USE;

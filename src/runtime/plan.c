@@ -1,9 +1,13 @@
 /* plan.c -- see plan.h. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "deconvoy/worklist.h"
+#include "runtime/file.h"
 #include "runtime/plan.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/run.h"
@@ -25,14 +29,70 @@ static dcv_status hash_of(const dcv_config *c, const dcv_job *job, const char *s
     return DCV_OK;
 }
 
+bool plan_is_slice(const dcv_config *c)
+{
+    return c->dataset.slice.n == 2;
+}
+
+typedef char slice_text[64];
+
+static void slice_print(const dcv_config *c, slice_text to)
+{
+    *to = 0;
+    if (plan_is_slice(c))
+        snprintf(to, sizeof(slice_text), "%lld of %lld", (long long)c->dataset.slice.v[0],
+                 (long long)c->dataset.slice.v[1]);
+}
+
+block_range plan_blocks(const dcv_config *c, int64_t n_units)
+{
+    const int64_t per_block = dcv_block_units(n_units), n = (n_units + per_block - 1) / per_block;
+    if (!plan_is_slice(c))
+        return (block_range){0, n};
+    const int64_t part = c->dataset.slice.v[0], parts = c->dataset.slice.v[1];
+    return (block_range){n * part / parts, n * (part + 1) / parts};
+}
+
 dcv_status plan_hash_of(const dcv_config *c, const dcv_job *job, plan_hash *out)
 {
-    char slice[64] = "";
-    if (c->dataset.slice.n == 2)
-        snprintf(slice, sizeof slice, "%lld of %lld", (long long)c->dataset.slice.v[0],
-                 (long long)c->dataset.slice.v[1]);
+    slice_text slice;
+    slice_print(c, slice);
     DCV_TRY(hash_of(c, job, slice, &out->plan));
     return hash_of(c, job, "", &out->whole);
+}
+
+/* The configuration as it was written: merge reads it again.  new memory. */
+static char *source_of(const dcv_config *c)
+{
+    struct stat about;
+    const int fd = open(c->file, O_RDONLY | O_CLOEXEC);
+    char *text = fd >= 0 && !fstat(fd, &about) ? dcv_alloc((size_t)about.st_size + 1, 1) : NULL;
+    if (text && file_read(fd, text, about.st_size, 0)) {
+        dcv_free(text);
+        text = NULL;
+    }
+    if (fd >= 0)
+        close(fd);
+    return text ? text : dcv_strdup("");
+}
+
+static dcv_status stamp_slice(const dcv_config *c, const plan_hash *h, dcv_store *s)
+{
+    slice_text slice;
+    char *source = source_of(c), *folder = file_folder(c->file), *whole = folder ? realpath(folder, NULL) : NULL;
+    slice_print(c, slice);
+    const char *const text[][2] = {{"slice", slice},
+                                   {"plan_whole_sha256", h->whole.hex},
+                                   {"config_source", source ? source : ""},
+                                   {"config_sets", c->sets ? c->sets : ""},
+                                   {"config_folder", whole ? whole : "."}};
+    dcv_status st = DCV_OK;
+    for (size_t i = 0; i < sizeof text / sizeof *text && st == DCV_OK; i++)
+        st = dcv_store_text(s, "/", text[i][0], text[i][1]);
+    free(whole);
+    dcv_free(folder);
+    dcv_free(source);
+    return st;
 }
 
 dcv_status plan_stamp(const dcv_config *c, const dcv_job *job, const plan_hash *h, dcv_store *s)
@@ -51,6 +111,8 @@ dcv_status plan_stamp(const dcv_config *c, const dcv_job *job, const plan_hash *
     for (size_t i = 0; i < sizeof text / sizeof *text; i++)
         DCV_TRY(dcv_store_text(s, "/", text[i][0], text[i][1]));
     DCV_TRY(dcv_store_text(s, "/", "config_sha256", config.hex));
+    if (plan_is_slice(c))
+        DCV_TRY(stamp_slice(c, h, s));
     return dcv_store_int(s, "/", "format_version", FORMAT_VERSION);
 }
 

@@ -13,7 +13,15 @@ typedef struct plan_hash {
 
 dcv_status plan_hash_of(const dcv_config *c, const dcv_job *job, plan_hash *out) DCV_MUST_USE;
 
-/* Root attributes of the contract, and plan_sha256. */
+/* The blocks of a phase that are this run's: all, or those of dataset.slice. */
+typedef struct block_range {
+    int64_t first, end;
+} block_range;
+block_range plan_blocks(const dcv_config *c, int64_t n_units);
+bool plan_is_slice(const dcv_config *c);
+
+/* Root attributes of the contract, and plan_sha256; of a slice also what merge needs: slice,
+ * plan_whole_sha256, config_source, config_sets and config_folder. */
 dcv_status plan_stamp(const dcv_config *c, const dcv_job *job, const plan_hash *h, dcv_store *s) DCV_MUST_USE;
 
 /* Does a result file belong to this plan?  If not, *differs says in what ("occlusion.patch, model.file (its

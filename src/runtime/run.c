@@ -100,6 +100,19 @@ static dcv_status same_inputs(run *r)
     return st;
 }
 
+/* A slice has its part of the first phase.  What later phases need is known only once all parts are together. */
+static dcv_status declare_slice(run *r)
+{
+    dcv_phase first = {0};
+    DCV_TRY(r->kind->phase(r->job, 0, &first));
+    if (!first.state_bytes)
+        return r->job->n_phases == 1
+                   ? DCV_OK
+                   : dcv_config_fail(r->c, "dataset.slice", "a job of this kind cannot be cut into slices");
+    const block_range b = plan_blocks(r->c, first.n_units);
+    return output_declare_partial(r->out, r->store, b.end - b.first, first.state_bytes);
+}
+
 static dcv_status declare(run *r)
 {
     DCV_TRY(dcv_store_new(&r->store));
@@ -107,7 +120,8 @@ static dcv_status declare(run *r)
     DCV_TRY(plan_stamp(r->c, r->job, &r->hash, r->store));
     DCV_TRY(r->kind->declare(r->job, r->store));
     DCV_TRY(output_new(r->c, &r->out));
-    return output_declare(r->out, r->store, r->job->n_items);
+    DCV_TRY(output_declare(r->out, r->store, r->job->n_items));
+    return plan_is_slice(r->c) ? declare_slice(r) : DCV_OK;
 }
 
 /* --- Output ------------------------------------------------------------------------ */
@@ -322,7 +336,8 @@ static dcv_status finish(run *r, int p, const dcv_phase *phase)
     if (!r->master || !phase->state_bytes || !r->kind->finish)
         return DCV_OK;
     dcv_result res = {.out = r->out};
-    dcv_status st = r->kind->finish(r->job, p, master_state(r->master), &res);
+    dcv_status st = plan_is_slice(r->c) ? master_put_partial(r->master, &res)
+                                        : r->kind->finish(r->job, p, master_state(r->master), &res);
     for (int i = 0; st == DCV_OK && i < res.n_failed; i++)
         st = failures_add(master_failures(r->master), p, &res.failed[i]);
     result_clear(&res);
@@ -349,7 +364,8 @@ static dcv_status run_phase(run *r, int p)
     pass_work(r);
     TOGETHER(r, outcome(r));
     TOGETHER(r, finish(r, p, &phase));
-    TOGETHER(r, learn(r, p, &phase));
+    if (!plan_is_slice(r->c))
+        TOGETHER(r, learn(r, p, &phase));
     return DCV_OK;
 }
 
@@ -434,7 +450,7 @@ static dcv_status work(run *r)
     TOGETHER(r, learn_faults(r));
     TOGETHER(r, start_team(r));
     dcv_status st = DCV_OK;
-    for (int p = 0; p < r->job->n_phases && st == DCV_OK; p++)
+    for (int p = 0; p < (plan_is_slice(r->c) ? 1 : r->job->n_phases) && st == DCV_OK; p++)
         st = run_phase(r, p);
     if (st == DCV_OK)
         st = seal(r);

@@ -4,7 +4,8 @@
  * the order of addition); phase "shift" needs the sums and gathers nothing.  Units may sleep, items may fail.
  *
  * toy OUTPUT [KEY=VALUE]...   items, per_unit, sleep_us, fail_every, threads, memory, ranks_differ, data_error_at,
- *                             fault_at, signal, durability, wait, unit_seconds, fresh, deadline, check, empty
+ *                             merge (of so many parts: OUTPUT.0, OUTPUT.1 ...), fault_at, signal, durability, wait,
+ * unit_seconds, fresh, deadline, check, empty
  */
 #include <mpi.h>
 #include <signal.h>
@@ -254,7 +255,7 @@ typedef struct toy_key {
 int main(int argc, char **argv)
 {
     int64_t threads = 1, memory = 1 << 20, fresh = 0, deadline = -1, process = 0, unit_seconds = 1, slice = -1,
-            slices = 0, check = 0, wait_s = 0, progress = DCV_PROGRESS_NONE;
+            slices = 0, check = 0, merge = 0, wait_s = 0, progress = DCV_PROGRESS_NONE;
     const toy_key key[] = {
         {"items", &opt.items},
         {"per_unit", &opt.per_unit},
@@ -274,6 +275,7 @@ int main(int argc, char **argv)
         {"slice", &slice},
         {"slices", &slices},
         {"check", &check},
+        {"merge", &merge},
         {"wait", &wait_s},
         {"progress", &progress},
     };
@@ -322,7 +324,15 @@ int main(int argc, char **argv)
     const dcv_run_options o = {.fresh = fresh, .deadline_s = (double)deadline};
     bool speaks = true;
     const dcv_job_kind *kind = opt.empty ? &bare_kind : &toy_kind;
-    const dcv_status st = check ? dcv_check(kind, &c, 1, stdout) : dcv_run(kind, &c, &o, &speaks);
+    char part[8][4096];
+    const char *parts[8];
+    for (int64_t i = 0; i < merge && i < 8; i++) {
+        snprintf(part[i], sizeof part[i], "%s.%lld", argv[1], (long long)(merge - 1 - i));
+        parts[i] = part[i];
+    }
+    const dcv_status st = merge   ? dcv_merge(kind, &c, parts, (int)merge)
+                          : check ? dcv_check(kind, &c, 1, stdout)
+                                  : dcv_run(kind, &c, &o, &speaks);
     if (st != DCV_OK && speaks)
         dcv_log_error("%s", dcv_message());
     if (st == DCV_OK && dcv_alloc_balance())
