@@ -80,6 +80,9 @@ typedef enum dcv_read { DCV_READ_INPUT = 1, DCV_READ_PICTURE = 2 } dcv_read;
 dcv_status dcv_dataset_read(const dcv_dataset *d, int64_t i, int what, dcv_item *out) DCV_MUST_USE;
 void dcv_item_clear(dcv_item *it);
 
+/* What messages call item i: its name, or the last part of one that is an absolute path.  Borrowed. */
+const char *dcv_dataset_item_name(const dcv_dataset *d, int64_t i);
+
 /* Rows and columns of item i's network input, known from the headers; 0 where a header could not be read. */
 void dcv_dataset_extent(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w);
 

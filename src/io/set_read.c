@@ -4,10 +4,9 @@
 #include "io/resize.h"
 #include "io/set.h"
 
-/* How messages call an item: never by an absolute path, which a list may have. */
-static const char *called(const set *x, int64_t i)
+const char *dcv_dataset_item_name(const dcv_dataset *d, int64_t i)
 {
-    const char *name = x->d.entry[i].name;
+    const char *name = d->entry[i].name;
     return name[0] == '/' ? strrchr(name, '/') + 1 : name;
 }
 
@@ -21,7 +20,7 @@ static dcv_status decoded(const set *x, int64_t i, dcv_image *im)
         *im = (dcv_image){.h = x->s.item.d[0], .w = x->s.item.d[1], .c = (int)x->s.item.d[2], .px = bytes};
         return DCV_OK;
     }
-    const dcv_status st = dcv_image_decode(bytes, n, called(x, i), im);
+    const dcv_status st = dcv_image_decode(bytes, n, dcv_dataset_item_name(&x->d, i), im);
     dcv_free(bytes);
     return st;
 }
@@ -58,7 +57,7 @@ static dcv_status read_picture(const set *x, int64_t i, int what, dcv_item *out)
         DCV_TRY_DONE(st, dcv_image_channels(&im, x->d.c));
     st = frame(x, i, &im);
     if (st != DCV_OK) {
-        st = dcv_fail_in(st, "%s", called(x, i));
+        st = dcv_fail_in(st, "%s", dcv_dataset_item_name(&x->d, i));
         goto done;
     }
     out->dims = (dcv_dims){4, {1, x->d.c, im.h, im.w}};

@@ -404,11 +404,20 @@ static int next_group(const unit_input *u, int from, int to, int *at, int *n)
     return i;
 }
 
+/* What the last message says of the network, without its file: a result must not depend on where that is. */
+static const char *without_file(const dcv_network *net)
+{
+    const size_t n = strlen(net->model->file);
+    const char *message = dcv_message();
+    return strncmp(message, net->model->file, n) == 0 && strncmp(message + n, ": ", 2) == 0 ? message + n + 2 : message;
+}
+
 /* A size that the network cannot take (a picture too small for its pools) is the failure of the items that have it. */
-static dcv_status refuse_group(unit_input *u, const int *at, int n)
+static dcv_status refuse_group(const dcv_network *net, unit_input *u, const int *at, int n)
 {
     for (int k = 0; k < n; k++) {
-        u->error[at[k]] = dcv_strdup(dcv_message());
+        u->error[at[k]] =
+            dcv_format("%s: %s", dcv_dataset_item_name(net->dataset, u->first + at[k]), without_file(net));
         if (!u->error[at[k]])
             return DCV_ENOMEM;
     }
@@ -424,7 +433,9 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
     int64_t item[DCV_GROUP];
     const dcv_status st = view_for(net, thread, &u->item[at[0]].dims, &view);
     if (st == DCV_EDATA && net->config->dataset.on_error == DCV_SKIP)
-        return refuse_group(u, at, n);
+        return refuse_group(net, u, at, n);
+    if (st == DCV_EDATA)
+        return dcv_fail_in(st, "%s", dcv_dataset_item_name(net->dataset, u->first + at[0]));
     DCV_TRY(st);
     for (int k = 0; k < n; k++) {
         picture[k] = u->item[at[k]].input;

@@ -293,12 +293,30 @@ def case(seed):
             same_bytes(name + "_top", name + "_again")
 
 
+def too_small():
+    """Pictures that an open network cannot take fail as items, whose messages name no folder."""
+    rng = np.random.default_rng(99)
+    net = {"nodes": [("Conv", "x", "y", ["w"], {"kernel_shape": [5, 5], "strides": [1, 1], "pads": [0] * 4})],
+           "weights": {"w": rng.standard_normal((2, 1, 5, 5)).astype(np.float32)}, "input": ["N", 1, "H", "W"], "output": "y",
+           "classes": 2}
+    write_model(net, "small.onnx")
+    pictures(rng, "small_in", [(9, 9), (3, 9), (8, 8)], 1)
+    if run(os.path.abspath("small"), "job: infer\nmodel: {file: small.onnx}\ndataset: {source: small_in}\n"):
+        with h5py.File("small.h5", "r") as f:
+            status, message = f["/inputs/status"][:].tolist(), text(f["/failures/message"][0])
+            v.check(status == [1, 2, 1] and f["/failures/item"][0] == 1, "too small", status)
+            v.check(message.startswith("001.png: node ") and "/" not in message, "message", message)
+    p = subprocess.run([PROGRAM, "run", "small.yaml", "--fresh", "--set", "dataset.on_error=fail"], capture_output=True, text=True)
+    v.check(p.returncode == 65 and p.stderr.startswith("deconvoy: 001.png: "), "on_error: fail", p.returncode, p.stderr)
+
+
 def main():
     shutil.rmtree(WORK, ignore_errors=True)
     os.makedirs(WORK)
     os.chdir(WORK)
     for seed in map(int, sys.argv[4:] or range(6)):
         case(seed)
+    too_small()
     return v.end()
 
 
