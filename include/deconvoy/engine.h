@@ -29,6 +29,8 @@ typedef struct dcv_engine_options {
     dcv_backend_kind backend;
     const int *seen; /* values that the observer wants: never fused away; n_seen of them */
     int n_seen;
+    const int *back; /* values that signals may be walked back from; none: no walk back, and nothing kept for it */
+    int n_back;
 } dcv_engine_options;
 
 /* Compile.  g must outlive the engine.  DCV_ENOMEM, DCV_EUNSUPPORTED. */
@@ -64,6 +66,28 @@ typedef void (*dcv_observe_fn)(void *ctx, int picture, int value, const dcv_blob
  *
  * Allocates nothing.  A picture's numbers do not depend on n nor on its neighbours. */
 void dcv_walk_forward(dcv_walk *w, int n, const float *const *const *input, dcv_observe_fn observe, void *ctx);
+
+/* A signal to be walked back: weight[i] at row-major cell at[i] of a value, 0 elsewhere, for a picture of the last
+ * walk forward. */
+typedef struct dcv_seed {
+    int picture;
+    int64_t n;
+    const int64_t *at;
+    const float *weight;
+} dcv_seed;
+
+struct dcv_rule; /* rule.h */
+
+/* Walk n signals (1 .. DCV_GROUP) back from value from, which the engine's options list, to value to (a graph input, or
+ * what from is made of) under a rule.
+ *
+ * out   [n] row-major, of to's size: the signal summed over all that read to, before the rule of the node that made
+ *       it
+ *
+ * Allocates nothing; may be called any number of times after a walk forward.  A signal's numbers do not depend on n
+ * nor on its neighbours. */
+void dcv_walk_backward(dcv_walk *w, const struct dcv_rule *rule, int from, const dcv_seed *seed, int n, int to,
+                       float *const *out);
 
 /* Copy graph output o (index into g->out) of a picture of the last walk, row-major. */
 void dcv_walk_output(const dcv_walk *w, int o, int picture, float *to);

@@ -1,7 +1,7 @@
 /* op.h -- what an operator is: one file and one line in ops.def.
  *
  * Each operator describes itself by a const dcv_op.  The functions come in the same order
- * in every file: attributes, shape, fold, reads, macs, forward (backward joins them).
+ * in every file: attributes, shape, fold, reads, macs, forward, save, backward.
  */
 #ifndef DECONVOY_OP_H
 #define DECONVOY_OP_H
@@ -36,6 +36,20 @@ typedef struct dcv_io {
     const void *packed;   /* packed weights, or NULL */
     void *scratch;        /* 64-byte aligned, this thread's */
 } dcv_io;
+
+/* One picture's signal on its way back through a node. */
+typedef struct dcv_back_io {
+    const dcv_blob *x;  /* [n_in] constants, and what DCV_BACK_X declares; data NULL elsewhere */
+    const dcv_blob *y;  /* [n_out] what DCV_BACK_Y declares */
+    const void *saved;  /* what save kept, or NULL */
+    const dcv_blob *gy; /* [n_out] data NULL where nothing comes down */
+    dcv_blob *gx;       /* [n_in] written over; data NULL where it is not wanted; may be gy's memory where the operator
+                           may work in place */
+    void *scratch;      /* of back_scratch bytes, 64-byte aligned */
+} dcv_back_io;
+
+/* What backward reads of the walk forward. */
+typedef enum dcv_back_reads { DCV_BACK_X = 1, DCV_BACK_Y = 2 } dcv_back_reads;
 
 /* Which layouts an operator's kernel can read and write. */
 typedef enum dcv_layout {
@@ -97,6 +111,16 @@ struct dcv_op {
     dcv_cells (*reads)(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o);
     int64_t (*macs)(const dcv_graph *g, const dcv_node *nd); /* NULL: 0 */
     void (*forward)(const dcv_graph *g, const dcv_node *nd, const dcv_io *io);
+
+    /* The walk back: the adjoint, or the derivative's.  NULL: none.  Whole numbers carry no signal. */
+    int back_reads; /* dcv_back_reads */
+    dcv_layout back_layout;
+    /* Bytes that save keeps of one picture, in a layout; called right after forward.  Reads y, and x unless the
+     * operator may work in place. */
+    size_t (*saved_bytes)(const dcv_graph *g, const dcv_node *nd, int block);
+    void (*save)(const dcv_graph *g, const dcv_node *nd, const dcv_io *io, void *saved);
+    size_t (*back_scratch)(const dcv_graph *g, const dcv_node *nd); /* bytes; NULL: 0 */
+    void (*backward)(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io);
 };
 
 const dcv_op *dcv_op_find(const char *name); /* NULL if we have none */

@@ -1,5 +1,6 @@
 /* engine.c -- a compiled network: made, packed, attached, freed. */
 #include <string.h>
+#include "engine/back.h"
 #include "engine/ops/batchnorm.h"
 #include "engine/pages.h"
 #include "engine/plan.h"
@@ -16,6 +17,7 @@ static dcv_status tables(dcv_engine *e)
     const size_t nv = (size_t)e->g->n_value, nn = (size_t)e->g->n_node;
     e->seen = dcv_arena_alloc(e->arena, nv, sizeof *e->seen);
     e->keep = dcv_arena_alloc(e->arena, nv, sizeof *e->keep);
+    e->held = dcv_arena_alloc(e->arena, nv, sizeof *e->held);
     e->home = dcv_arena_alloc(e->arena, nv, sizeof *e->home);
     e->other = dcv_arena_alloc(e->arena, nv, sizeof *e->other);
     e->grouped = dcv_arena_alloc(e->arena, nn, sizeof *e->grouped);
@@ -23,8 +25,8 @@ static dcv_status tables(dcv_engine *e)
     e->owner = dcv_arena_alloc(e->arena, nn, sizeof *e->owner);
     e->chain = dcv_arena_alloc(e->arena, nn, sizeof *e->chain);
     e->step_of = dcv_arena_alloc(e->arena, nn, sizeof *e->step_of);
-    if (!e->seen || !e->keep || !e->home || !e->other || !e->grouped || !e->level || !e->owner || !e->chain ||
-        !e->step_of)
+    if (!e->seen || !e->keep || !e->held || !e->home || !e->other || !e->grouped || !e->level || !e->owner ||
+        !e->chain || !e->step_of)
         return DCV_ENOMEM;
     for (int i = 0; i < e->o.n_seen; i++) {
         const int v = e->o.seen[i];
@@ -73,12 +75,13 @@ static dcv_status build(dcv_engine *e)
     DCV_TRY(dcv_arena_new(&e->arena));
     DCV_TRY(tables(e));
     e->back->one_thread();
+    DCV_TRY(dcv_back_mark(e));
     dcv_plan_levels(e);
     dcv_plan_chains(e);
     DCV_TRY(dcv_plan_steps(e));
     DCV_TRY(dcv_plan_storage(e));
     measure(e);
-    return DCV_OK;
+    return dcv_back_plan(e);
 }
 
 dcv_status dcv_engine_new(const dcv_graph *g, const dcv_engine_options *o, dcv_engine **out)
@@ -90,7 +93,7 @@ dcv_status dcv_engine_new(const dcv_graph *g, const dcv_engine_options *o, dcv_e
     e->o = *o;
     e->back = dcv_backend_of(o->backend);
     const dcv_status st = build(e);
-    e->o.seen = NULL; /* the caller's */
+    e->o.seen = e->o.back = NULL; /* the caller's */
     if (st != DCV_OK) {
         dcv_engine_free(e);
         *out = NULL;
@@ -105,6 +108,7 @@ void dcv_engine_free(dcv_engine *e)
     for (int i = 0; i < e->n_step; i++)
         if (e->step[i].conv)
             e->back->conv_free(e->step[i].conv);
+    dcv_back_free(e);
     dcv_free(e->own_packed);
     dcv_arena_free(e->arena);
     dcv_free(e);
@@ -152,6 +156,7 @@ void dcv_engine_pack(const dcv_engine *e, void *to)
             dcv_pages_out(s->dense.w, (size_t)(s->dense.k * s->dense.n) * sizeof(float));
         }
     }
+    DCV_CHECK(dcv_back_pack(e, to) == DCV_OK);
 }
 
 void dcv_engine_attach(dcv_engine *e, const void *packed)

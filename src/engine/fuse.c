@@ -131,7 +131,7 @@ static int next(const dcv_engine *e, const dcv_chain *c)
 {
     const int v = e->g->node[c->last].out[0];
     const dcv_value *y = &e->g->value[v];
-    if (e->seen[v] || e->keep[v] || y->n_use != 1)
+    if (e->seen[v] || e->keep[v] || e->held[v] || y->n_use != 1)
         return -1;
     const dcv_node *nd = &e->g->node[y->use[0]];
     const int out = nd->n_out > 0 ? nd->out[0] : -1;

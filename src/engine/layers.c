@@ -1,5 +1,6 @@
 /* layers.c -- which values are layers, and what the first output means. */
 #include <string.h>
+#include "engine/back.h"
 #include "engine/build.h"
 
 static bool is(const dcv_node *nd, const char *op)
@@ -104,6 +105,26 @@ static int gelu_end(const dcv_graph *g, const dcv_node *erf)
         v = nd->out[0];
         if (has_x && has_half)
             return v;
+    }
+    return -1;
+}
+
+int dcv_graph_whole(const dcv_graph *g, int node, int *gate)
+{
+    const dcv_node *nd = &g->node[node];
+    *gate = -1;
+    for (int k = 0; is_swish(g, nd) && k < 2; k++) {
+        const dcv_node *h = maker(g, nd->in[k]);
+        if (is_gate(h) && h->in[0] == nd->in[!k]) {
+            *gate = k;
+            return nd->in[!k];
+        }
+    }
+    for (int i = 0; is(nd, "Mul") && i < node; i++) {
+        if (!is(&g->node[i], "Erf") || gelu_end(g, &g->node[i]) != nd->out[0])
+            continue;
+        const dcv_node *inner = maker(g, g->node[i].in[0]);
+        return is_constant(g, inner->in[inner->n_in - 1]) ? inner->in[0] : inner->in[inner->n_in - 1];
     }
     return -1;
 }

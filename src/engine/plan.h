@@ -65,12 +65,14 @@ struct dcv_engine {
     const dcv_graph *g;
     dcv_engine_options o;
     const dcv_backend *back;
-    dcv_arena *arena;  /* owns all arrays below */
-    bool *seen, *keep; /* [n_value] observed; alive to the end of the walk */
-    bool *grouped;     /* [n_node] runs for the group at once */
-    int *level;        /* [n_node] */
-    int *owner;        /* [n_node] head of the chain that the node is in, itself mostly */
-    dcv_chain *chain;  /* [n_node] of heads */
+    dcv_arena *arena;           /* owns all arrays below */
+    bool *seen, *keep;          /* [n_value] observed; alive to the end of the walk */
+    bool *held;                 /* [n_value] wanted by the walk back: never fused away */
+    struct dcv_back *back_plan; /* back.h; NULL: no walk back */
+    bool *grouped;              /* [n_node] runs for the group at once */
+    int *level;                 /* [n_node] */
+    int *owner;                 /* [n_node] head of the chain that the node is in, itself mostly */
+    dcv_chain *chain;           /* [n_node] of heads */
     int n_spot, room_spot;
     dcv_spot *spot;
     int *home;  /* [n_value] the spot that the producer makes, -1: none */

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include <time.h>
+#include "engine/back.h"
 #include "engine/pages.h"
 #include "engine/plan.h"
 
@@ -14,14 +15,15 @@ struct dcv_walk {
     dcv_blob *x, *y;      /* of the step being run */
     double *seconds;      /* [n_node] */
     bool timed;
-    int n; /* pictures of the walk */
+    int n;               /* pictures of the walk */
+    dcv_back_walk *back; /* NULL: none */
     dcv_observe_fn observe;
     void *ctx;
 };
 
 size_t dcv_walk_bytes(const dcv_engine *e)
 {
-    return (size_t)e->arena_floats * sizeof(float) + e->scratch_bytes;
+    return (size_t)e->arena_floats * sizeof(float) + e->scratch_bytes + dcv_back_walk_bytes(e);
 }
 
 void dcv_walk_free(dcv_walk *w)
@@ -31,6 +33,7 @@ void dcv_walk_free(dcv_walk *w)
     for (int i = 0; w->call && i < w->e->n_step; i++)
         if (w->call[i])
             w->e->back->call_free(w->call[i]);
+    dcv_back_walk_free(w->back);
     dcv_free(w->call);
     dcv_free(w->arena);
     dcv_free(w->scratch);
@@ -58,7 +61,7 @@ static dcv_status fill(dcv_walk *w)
     for (int i = 0; i < e->n_step; i++)
         if (e->step[i].kind == DCV_STEP_CONV)
             DCV_TRY(e->back->call_new(e->step[i].conv, &w->call[i]));
-    return DCV_OK;
+    return dcv_back_walk_new(e, &w->back);
 }
 
 dcv_status dcv_walk_new(const dcv_engine *e, dcv_walk **out)
@@ -80,6 +83,7 @@ void dcv_walk_poison(dcv_walk *w)
     for (int64_t i = 0; i < w->e->arena_floats; i++)
         w->arena[i] = NAN;
     memset(w->scratch, 0xff, w->e->scratch_bytes);
+    dcv_back_walk_poison(w->back, false);
 }
 
 /* What a spot holds of picture p, or of all of them (p -1). */
@@ -179,11 +183,11 @@ static void run(dcv_walk *w, int step, int p)
     case DCV_STEP_VIEW:
         break;
     }
-    if (p >= 0)
-        show(w, s, p);
-    else
-        for (p = 0; p < w->n; p++)
-            show(w, s, p);
+    for (int i = p < 0 ? 0 : p, end = p < 0 ? w->n : p + 1; i < end; i++) {
+        if (w->back)
+            dcv_back_keep(w->back, w, step, i);
+        show(w, s, i);
+    }
 }
 
 static double now(void)
@@ -231,6 +235,8 @@ void dcv_walk_forward(dcv_walk *w, int n, const float *const *const *input, dcv_
     if (w->timed)
         memset(w->seconds, 0, (size_t)e->g->n_node * sizeof *w->seconds);
     e->back->one_thread();
+    for (int p = 0; w->back && p < n; p++)
+        dcv_back_keep(w->back, w, -1, p);
     show_inputs(w);
     for (int s = 0, end; s < e->n_step; s = end) {
         for (end = s; end < e->n_step && e->step[end].level == e->step[s].level; end++)
@@ -250,6 +256,21 @@ void dcv_walk_output(const dcv_walk *w, int o, int picture, float *to)
     DCV_CHECK(picture >= 0 && picture < w->n);
     const dcv_blob b = blob(w, w->e->home[w->e->g->out[o]], picture);
     dcv_blob_read(&b, to);
+}
+
+dcv_blob dcv_walk_spot(const dcv_walk *w, int spot, int p)
+{
+    return blob(w, spot, p);
+}
+
+dcv_back_walk *dcv_walk_back(const dcv_walk *w)
+{
+    return w->back;
+}
+
+int dcv_walk_pictures(const dcv_walk *w)
+{
+    return w->n;
 }
 
 void dcv_walk_time(dcv_walk *w, bool on)

@@ -3,6 +3,7 @@
  * y = sum of x over the window / number of its cells: those inside the image, or with count_include_pad those inside
  * image and border (what ceil_mode adds beyond the border never counts).
  */
+#include <string.h>
 #include "engine/ops/pool.h"
 
 #define STRETCH 256 /* columns whose counts are kept */
@@ -97,6 +98,50 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     }
 }
 
+/* Spread one plane's signal evenly over the windows. */
+DCV_INLINE void spread(const dcv_pool_nest *n, bool border, int lanes, const float *gy, float *gx)
+{
+    for (int64_t o = 0; o < n->out[0] * n->out[1] * n->out[2]; o++, gy += lanes) {
+        const int64_t at[3] = {o / n->out[2] / n->out[1], o / n->out[2] % n->out[1], o % n->out[2]};
+        dcv_taps t[3];
+        int64_t cells = 1;
+        for (int i = 0; i < 3; i++) {
+            t[i] = dcv_window_taps(&n->win[i], at[i], n->in[i]);
+            cells *= counted(&n->win[i], &t[i], at[i], n->in[i], border);
+        }
+        const float scale = cells > 0 ? 1.0f / (float)cells : 0;
+        for (int64_t i = t[0].lo, z = t[0].at; i < t[0].hi; i++, z += n->win[0].dilation)
+            for (int64_t j = t[1].lo, r = t[1].at; j < t[1].hi; j++, r += n->win[1].dilation)
+                for (int64_t k = t[2].lo, c = t[2].at; k < t[2].hi; k++, c += n->win[2].dilation)
+                    for (int l = 0; l < lanes; l++)
+                        gx[((z * n->in[1] + r) * n->in[2] + c) * lanes + l] += gy[l] * scale;
+    }
+}
+
+DCV_CLONES static void spread_any(const dcv_pool_nest *n, bool border, int lanes, const float *gy, float *gx)
+{
+    if (lanes == 16)
+        spread(n, border, 16, gy, gx);
+    else if (lanes == 8)
+        spread(n, border, 8, gy, gx);
+    else
+        spread(n, border, 1, gy, gx);
+}
+
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    const dcv_pool_attr *a = nd->attr;
+    const dcv_blob *gy = &io->gy[0], *gx = &io->gx[0];
+    const dcv_pool_nest n = dcv_pool_nest_of(&a->window, gx->dims, gy->dims);
+    const dcv_blob_shape sx = dcv_blob_shape_of(gx->dims, gx->block), sy = dcv_blob_shape_of(gy->dims, gy->block);
+    memset(gx->data, 0, (size_t)sx.floats * sizeof *gx->data);
+    for (int64_t q = 0; q < dcv_blob_outer(gy); q++)
+        for (int64_t b = 0; b < sy.blocks; b++)
+            spread_any(&n, a->count_include_pad != 0, gy->block, dcv_blob_slice(gy, q) + b * sy.cells * gy->block,
+                       dcv_blob_slice(gx, q) + b * sx.cells * gx->block);
+}
+
 const dcv_op dcv_op_averagepool = {.name = "AveragePool",
                                    .min_in = 1,
                                    .max_in = 1,
@@ -106,4 +151,6 @@ const dcv_op dcv_op_averagepool = {.name = "AveragePool",
                                    .layout = DCV_LAYOUT_SAME,
                                    .shape = dcv_pool_shape,
                                    .reads = dcv_pool_reads,
-                                   .forward = forward};
+                                   .forward = forward,
+                                   .back_layout = DCV_LAYOUT_SAME,
+                                   .backward = backward};

@@ -88,6 +88,22 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     }
 }
 
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    static const float none[DCV_BLOCK_MAX];
+    const dcv_blob *gy = &io->gy[0];
+    const dcv_blob_shape s = dcv_blob_shape_of(gy->dims, gy->block);
+    const int64_t lanes = gy->dims->n >= 3 ? gy->block : 1, step = s.cells * lanes;
+    for (int64_t b = 0; b < s.blocks; b++) {
+        const int64_t left = s.c - b * lanes;
+        float scale[DCV_BLOCK_MAX] = {0}, shift[DCV_BLOCK_MAX];
+        dcv_batchnorm_scale(g, nd, gy->dims->n >= 2 ? b * lanes : 0, left < lanes ? left : lanes, scale, shift);
+        for (int64_t q = 0; q < dcv_blob_outer(gy); q++)
+            affine_any(s.cells, dcv_blob_slice(gy, q) + b * step, scale, none, (int)lanes,
+                       dcv_blob_slice(&io->gx[0], q) + b * step);
+    }
+}
+
 const dcv_op dcv_op_batchnormalization = {.name = "BatchNormalization",
                                           .min_in = 5,
                                           .max_in = 5,
@@ -98,4 +114,6 @@ const dcv_op dcv_op_batchnormalization = {.name = "BatchNormalization",
                                           .flags = DCV_OP_IN_PLACE | DCV_OP_ELEMENTWISE,
                                           .layout = DCV_LAYOUT_SAME,
                                           .shape = shape,
-                                          .forward = forward};
+                                          .forward = forward,
+                                          .back_layout = DCV_LAYOUT_SAME,
+                                          .backward = backward};

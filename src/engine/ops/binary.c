@@ -369,11 +369,123 @@ static void equal_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *
     dcv_binary_run(DCV_EQUAL, &io->x[0], &io->x[1], &io->y[0]);
 }
 
+/* ---- the way back ---- */
+
+DCV_INLINE float pulled(dcv_pull kind, float gy, float a, float b)
+{
+    switch (kind) {
+    case DCV_PULL_ADD:
+        return gy;
+    case DCV_PULL_SUB:
+        return -gy;
+    case DCV_PULL_MUL:
+        return gy * a;
+    case DCV_PULL_DIV:
+        return gy / a;
+    case DCV_PULL_DIVISOR:
+        return -gy * (b / a) / a;
+    }
+    return 0;
+}
+
+void dcv_binary_back(dcv_pull kind, const dcv_blob *gy, const dcv_blob *a, const dcv_blob *b, dcv_blob *gx)
+{
+    const dcv_dims d = gy->dims->n ? *gy->dims : (dcv_dims){1, {1}};
+    const bool same = dcv_dims_equal(gx->dims, gy->dims);
+    if (same && kind == DCV_PULL_ADD) {
+        if (gx->data != gy->data)
+            memcpy(gx->data, gy->data, (size_t)dcv_blob_shape_of(gy->dims, gy->block).floats * sizeof(float));
+        return;
+    }
+    const dcv_walker wx = dcv_walker_of(&d, gx->dims, gx->block), wy = dcv_walker_of(&d, gy->dims, gy->block);
+    const dcv_walker wa = dcv_walker_of(&d, a ? a->dims : gy->dims, a ? a->block : gy->block),
+                     wb = dcv_walker_of(&d, b ? b->dims : gy->dims, b ? b->block : gy->block);
+    const int last = d.n - 1;
+    int64_t at[DCV_MAX_RANK] = {0};
+    memset(gx->data, 0, (size_t)dcv_blob_shape_of(gx->dims, gx->block).floats * sizeof(float));
+    if (!dcv_count(&d))
+        return;
+    do {
+        const float *g = gy->data + dcv_walker_at(&wy, at), *pa = a ? a->data + dcv_walker_at(&wa, at) : NULL,
+                    *pb = b ? b->data + dcv_walker_at(&wb, at) : NULL;
+        float *x = gx->data + dcv_walker_at(&wx, at);
+        double sum = 0;
+        for (int64_t i = 0; i < d.d[last]; i++) {
+            const float v = pulled(kind, g[i * wy.stride[last]], pa ? pa[i * wa.stride[last]] : 0,
+                                   pb ? pb[i * wb.stride[last]] : 0);
+            if (wx.stride[last])
+                x[i * wx.stride[last]] += v;
+            else
+                sum += v;
+        }
+        if (!wx.stride[last])
+            *x += (float)sum;
+    } while (dcv_next_row(&d, at));
+}
+
+static void add_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g, (void)nd;
+    for (int k = 0; k < 2; k++)
+        if (io->gx[k].data)
+            dcv_binary_back(DCV_PULL_ADD, &io->gy[0], NULL, NULL, &io->gx[k]);
+}
+
+static void sub_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g, (void)nd;
+    for (int k = 0; k < 2; k++)
+        if (io->gx[k].data)
+            dcv_binary_back(k ? DCV_PULL_SUB : DCV_PULL_ADD, &io->gy[0], NULL, NULL, &io->gx[k]);
+}
+
+static void mul_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g, (void)nd;
+    for (int k = 0; k < 2; k++)
+        if (io->gx[k].data)
+            dcv_binary_back(DCV_PULL_MUL, &io->gy[0], &io->x[!k], NULL, &io->gx[k]);
+}
+
+static void div_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g, (void)nd;
+    for (int k = 0; k < 2; k++)
+        if (io->gx[k].data)
+            dcv_binary_back(k ? DCV_PULL_DIVISOR : DCV_PULL_DIV, &io->gy[0], &io->x[1], &io->x[0], &io->gx[k]);
+}
+
 #define COMMON .min_in = 2, .max_in = 2, .max_out = 1, .flags = DCV_OP_ELEMENTWISE, .layout = DCV_LAYOUT_SAME
 
-const dcv_op dcv_op_add = {.name = "Add", COMMON, .shape = shape, .fold = add_fold, .forward = add_forward};
-const dcv_op dcv_op_sub = {.name = "Sub", COMMON, .shape = shape, .fold = sub_fold, .forward = sub_forward};
-const dcv_op dcv_op_mul = {.name = "Mul", COMMON, .shape = shape, .fold = mul_fold, .forward = mul_forward};
-const dcv_op dcv_op_div = {.name = "Div", COMMON, .shape = shape, .fold = div_fold, .forward = div_forward};
+const dcv_op dcv_op_add = {.name = "Add",
+                           COMMON,
+                           .shape = shape,
+                           .fold = add_fold,
+                           .forward = add_forward,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .backward = add_backward};
+const dcv_op dcv_op_sub = {.name = "Sub",
+                           COMMON,
+                           .shape = shape,
+                           .fold = sub_fold,
+                           .forward = sub_forward,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .backward = sub_backward};
+const dcv_op dcv_op_mul = {.name = "Mul",
+                           COMMON,
+                           .shape = shape,
+                           .fold = mul_fold,
+                           .forward = mul_forward,
+                           .back_reads = DCV_BACK_X,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .backward = mul_backward};
+const dcv_op dcv_op_div = {.name = "Div",
+                           COMMON,
+                           .shape = shape,
+                           .fold = div_fold,
+                           .forward = div_forward,
+                           .back_reads = DCV_BACK_X,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .backward = div_backward};
 const dcv_op dcv_op_equal = {
     .name = "Equal", COMMON, .shape = equal_shape, .fold = equal_fold, .forward = equal_forward};

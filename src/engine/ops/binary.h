@@ -25,4 +25,9 @@ int64_t dcv_walker_at(const dcv_walker *w, const int64_t at[DCV_MAX_RANK]); /* o
 /* Step to the next row (all axes but the last); false at the end. */
 bool dcv_next_row(const dcv_dims *y, int64_t at[DCV_MAX_RANK]);
 
+/* gx = sum over the cells of y that read x, of gy (or -gy), gy a, gy / a, -gy b a / (a a): the adjoints of Add, Sub,
+ * Mul and Div.  a and b are NULL where they do not count.  Blobs are of one picture. */
+typedef enum dcv_pull { DCV_PULL_ADD, DCV_PULL_SUB, DCV_PULL_MUL, DCV_PULL_DIV, DCV_PULL_DIVISOR } dcv_pull;
+void dcv_binary_back(dcv_pull kind, const dcv_blob *gy, const dcv_blob *a, const dcv_blob *b, dcv_blob *gx);
+
 #endif

@@ -3,6 +3,7 @@
  * Float to integer truncates, to bool is x != 0.  A cast to float16 or double changes nothing.
  */
 #include <math.h>
+#include <string.h>
 #include "engine/ops/util.h"
 
 typedef struct cast_attr {
@@ -66,6 +67,15 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     }
 }
 
+/* From float to float nothing changes; whole numbers carry no signal. */
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g, (void)nd;
+    const dcv_blob *gy = &io->gy[0];
+    if (io->gx[0].data != gy->data)
+        memcpy(io->gx[0].data, gy->data, (size_t)dcv_blob_shape_of(gy->dims, gy->block).floats * sizeof(float));
+}
+
 const dcv_op dcv_op_cast = {.name = "Cast",
                             .min_in = 1,
                             .max_in = 1,
@@ -77,4 +87,6 @@ const dcv_op dcv_op_cast = {.name = "Cast",
                             .layout = DCV_LAYOUT_SAME,
                             .shape = shape,
                             .fold = fold,
-                            .forward = forward};
+                            .forward = forward,
+                            .back_layout = DCV_LAYOUT_SAME,
+                            .backward = backward};

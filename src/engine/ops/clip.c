@@ -5,6 +5,7 @@
 #include <float.h>
 #include <math.h>
 #include "engine/ops/clip.h"
+#include "engine/ops/gate.h"
 
 static const dcv_field fields[] = {
     {"min", DCV_FIELD_REAL, DCV_AT(dcv_clip_attr, min), .dflt = "-3.4028234663852886e+38", .help = "lower bound"},
@@ -41,6 +42,13 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     dcv_map_run(nd, io, clip, a->lo <= 0 && a->hi >= 0);
 }
 
+static void save(const dcv_graph *g, const dcv_node *nd, const dcv_io *io, void *saved)
+{
+    (void)g;
+    const dcv_clip_attr *a = nd->attr;
+    dcv_gate_save(&io->y[0], a->lo, a->hi, saved);
+}
+
 const dcv_op dcv_op_clip = {.name = "Clip",
                             .min_in = 1,
                             .max_in = 3,
@@ -50,4 +58,8 @@ const dcv_op dcv_op_clip = {.name = "Clip",
                             .flags = DCV_OP_IN_PLACE | DCV_OP_ACTIVATION | DCV_OP_ELEMENTWISE,
                             .layout = DCV_LAYOUT_SAME,
                             .shape = shape,
-                            .forward = forward};
+                            .forward = forward,
+                            .back_layout = DCV_LAYOUT_SAME,
+                            .saved_bytes = dcv_gate_bytes,
+                            .save = save,
+                            .backward = dcv_gate_backward};

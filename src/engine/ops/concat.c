@@ -254,6 +254,27 @@ static void split_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *
     }
 }
 
+static void concat_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    const int axis = ((const concat_attr *)nd->attr)->at;
+    for (int k = 0; k < nd->n_in; k++) {
+        if (!io->gx[k].data)
+            continue;
+        copy(axis, io->gx[k].dims->d[axis], &io->gy[0], concat_start(g, nd, k), &io->gx[k], 0);
+        dcv_blob_clear_tail(&io->gx[k]);
+    }
+}
+
+static void split_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    const int axis = ((const split_attr *)nd->attr)->at;
+    dcv_blob *gx = &io->gx[0];
+    memset(gx->data, 0, (size_t)dcv_blob_shape_of(gx->dims, gx->block).floats * sizeof *gx->data);
+    for (int j = 0; j < nd->n_out; j++)
+        if (io->gy[j].data)
+            copy(axis, io->gy[j].dims->d[axis], &io->gy[j], 0, gx, split_start(g, nd, j));
+}
+
 const dcv_op dcv_op_concat = {.name = "Concat",
                               .min_in = 1,
                               .max_in = -1,
@@ -265,7 +286,9 @@ const dcv_op dcv_op_concat = {.name = "Concat",
                               .fold = concat_fold,
                               .carries = concat_carries,
                               .reads = concat_reads,
-                              .forward = concat_forward};
+                              .forward = concat_forward,
+                              .back_layout = DCV_LAYOUT_SAME,
+                              .backward = concat_backward};
 
 const dcv_op dcv_op_split = {.name = "Split",
                              .min_in = 1,
@@ -278,4 +301,6 @@ const dcv_op dcv_op_split = {.name = "Split",
                              .fold = split_fold,
                              .carries = split_carries,
                              .reads = split_reads,
-                             .forward = split_forward};
+                             .forward = split_forward,
+                             .back_layout = DCV_LAYOUT_SAME,
+                             .backward = split_backward};

@@ -112,6 +112,12 @@ static void where_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *
                sizeof(float), (char *)(io->y[0].data + p * io->y[0].n_stride));
 }
 
+static void expand_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_move_back(nd, 0, &io->gy[0], &io->gx[0], io->scratch, expand_move);
+}
+
 const dcv_op dcv_op_expand = {.name = "Expand",
                               .min_in = 2,
                               .max_in = 2,
@@ -119,7 +125,9 @@ const dcv_op dcv_op_expand = {.name = "Expand",
                               .layout = DCV_LAYOUT_PLAIN,
                               .shape = expand_shape,
                               .fold = expand_fold,
-                              .forward = expand_forward};
+                              .forward = expand_forward,
+                              .back_scratch = dcv_move_scratch,
+                              .backward = expand_backward};
 
 const dcv_op dcv_op_where = {.name = "Where",
                              .min_in = 3,

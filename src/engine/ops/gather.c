@@ -91,6 +91,12 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     dcv_move_forward(nd, 0, &io->x[0], &io->y[0], move);
 }
 
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_move_back(nd, 0, &io->gy[0], &io->gx[0], io->scratch, move);
+}
+
 const dcv_op dcv_op_gather = {.name = "Gather",
                               .min_in = 2,
                               .max_in = 2,
@@ -102,4 +108,6 @@ const dcv_op dcv_op_gather = {.name = "Gather",
                               .fold = fold,
                               .carries = carries,
                               .reads = reads,
-                              .forward = forward};
+                              .forward = forward,
+                              .back_scratch = dcv_move_scratch,
+                              .backward = backward};

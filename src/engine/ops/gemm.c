@@ -2,6 +2,7 @@
  *
  * Walks run it through BLAS; forward here is the plain definition with double sums.
  */
+#include <string.h>
 #include "engine/ops/gemm.h"
 
 static const dcv_field fields[] = {
@@ -70,6 +71,36 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     }
 }
 
+static void clear(dcv_blob *x)
+{
+    if (x->data)
+        memset(x->data, 0, (size_t)dcv_count(x->dims) * sizeof *x->data);
+}
+
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    const dcv_gemm_attr *at = nd->attr;
+    const dcv_dims *da = &g->value[nd->in[0]].dims, *db = &g->value[nd->in[1]].dims;
+    const int64_t m = io->gy[0].dims->d[0], n = io->gy[0].dims->d[1], k = da->d[!at->trans_a];
+    const int64_t a_row = at->trans_a ? 1 : da->d[1], a_col = at->trans_a ? da->d[1] : 1;
+    const int64_t b_row = at->trans_b ? 1 : db->d[1], b_col = at->trans_b ? db->d[1] : 1;
+    const float alpha = (float)at->alpha, beta = (float)at->beta, *gy = io->gy[0].data;
+    dcv_blob *c = nd->n_in > 2 && io->gx[2].data ? &io->gx[2] : NULL;
+    const int64_t c_col = c && c->dims->n > 0 && c->dims->d[c->dims->n - 1] > 1;
+    const int64_t c_row = c && c->dims->n > 1 && c->dims->d[0] > 1 ? c->dims->d[1] : 0;
+    for (int i = 0; i < nd->n_in; i++)
+        clear(&io->gx[i]);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            for (int64_t l = 0; io->gx[0].data && l < k; l++)
+                io->gx[0].data[i * a_row + l * a_col] += alpha * gy[i * n + j] * io->x[1].data[l * b_row + j * b_col];
+            for (int64_t l = 0; io->gx[1].data && l < k; l++)
+                io->gx[1].data[l * b_row + j * b_col] += alpha * gy[i * n + j] * io->x[0].data[i * a_row + l * a_col];
+            if (c)
+                c->data[i * c_row + j * c_col] += beta * gy[i * n + j];
+        }
+}
+
 const dcv_op dcv_op_gemm = {.name = "Gemm",
                             .min_in = 2,
                             .max_in = 3,
@@ -82,4 +113,6 @@ const dcv_op dcv_op_gemm = {.name = "Gemm",
                             .shape = shape,
                             .carries = dcv_carries_none,
                             .macs = macs,
-                            .forward = forward};
+                            .forward = forward,
+                            .back_reads = DCV_BACK_X,
+                            .backward = backward};

@@ -5,6 +5,7 @@
  */
 #include <math.h>
 #include <string.h>
+#include <string.h>
 #include "engine/ops/pool.h"
 
 static dcv_status shape(const dcv_shape_io *io)
@@ -119,7 +120,66 @@ static void max_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io
     run(io, greatests);
 }
 
-#define COMMON .min_in = 1, .max_in = 1, .max_out = 1, .layout = DCV_LAYOUT_SAME, .shape = shape, .reads = reads
+static void mean_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g, (void)nd;
+    const dcv_blob *gy = &io->gy[0], *gx = &io->gx[0];
+    const dcv_blob_shape s = dcv_blob_shape_of(gx->dims, gx->block);
+    for (int64_t q = 0; q < dcv_blob_outer(gx); q++) {
+        const float *from = dcv_blob_slice(gy, q);
+        float *to = dcv_blob_slice(gx, q);
+        for (int64_t k = 0; k < s.blocks; k++, from += gx->block)
+            for (int64_t i = 0; i < s.cells; i++, to += gx->block)
+                for (int l = 0; l < gx->block; l++)
+                    to[l] = from[l] / (float)s.cells;
+    }
+}
 
-const dcv_op dcv_op_globalaveragepool = {.name = "GlobalAveragePool", COMMON, .forward = mean_forward};
-const dcv_op dcv_op_globalmaxpool = {.name = "GlobalMaxPool", COMMON, .forward = max_forward};
+/* The first maximum of each channel, by its cell. */
+static size_t max_bytes(const dcv_graph *g, const dcv_node *nd, int block)
+{
+    return (size_t)dcv_blob_shape_of(&g->value[nd->out[0]].dims, block).floats * sizeof(int64_t);
+}
+
+static void max_save(const dcv_graph *g, const dcv_node *nd, const dcv_io *io, void *saved)
+{
+    (void)g, (void)nd;
+    const dcv_blob *x = &io->x[0];
+    const dcv_blob_shape s = dcv_blob_shape_of(x->dims, x->block);
+    int64_t *won = saved;
+    for (int64_t q = 0; q < dcv_blob_outer(x); q++)
+        for (int64_t k = 0; k < s.blocks; k++)
+            for (int l = 0; l < x->block; l++, won++) {
+                const float *from = dcv_blob_slice(x, q) + k * s.cells * x->block + l;
+                *won = 0;
+                for (int64_t i = 1; i < s.cells; i++)
+                    if (from[i * x->block] > from[*won * x->block])
+                        *won = i;
+            }
+}
+
+static void max_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g, (void)nd;
+    const dcv_blob *gy = &io->gy[0], *gx = &io->gx[0];
+    const dcv_blob_shape s = dcv_blob_shape_of(gx->dims, gx->block);
+    const int64_t *won = io->saved;
+    memset(gx->data, 0, (size_t)s.floats * sizeof *gx->data);
+    for (int64_t q = 0; q < dcv_blob_outer(gx); q++)
+        for (int64_t k = 0; k < s.blocks; k++)
+            for (int l = 0; l < gx->block; l++, won++)
+                dcv_blob_slice(gx, q)[(k * s.cells + *won) * gx->block + l] = dcv_blob_slice(gy, q)[k * gx->block + l];
+}
+
+#define COMMON                                                                                                         \
+    .min_in = 1, .max_in = 1, .max_out = 1, .layout = DCV_LAYOUT_SAME, .shape = shape, .reads = reads,                 \
+    .back_layout = DCV_LAYOUT_SAME
+
+const dcv_op dcv_op_globalaveragepool = {
+    .name = "GlobalAveragePool", COMMON, .forward = mean_forward, .backward = mean_backward};
+const dcv_op dcv_op_globalmaxpool = {.name = "GlobalMaxPool",
+                                     COMMON,
+                                     .forward = max_forward,
+                                     .saved_bytes = max_bytes,
+                                     .save = max_save,
+                                     .backward = max_backward};

@@ -131,6 +131,51 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     dcv_blob_clear_tail(&io->y[0]);
 }
 
+/* gx[c] = gy[c] v[c]^-beta - 2 k beta x[c] sum over j whose window has c of gy[j] x[j] v[j]^-(beta+1),
+ * v = bias + k sum of squares, k = alpha / size. */
+static void cell_back(const lrn_attr *a, int64_t channels, const int64_t *at, const float *x, const float *gy,
+                      double *scale, double *pull, float *gx)
+{
+    const int64_t below = (a->size - 1) / 2, above = a->size - 1 - below;
+    const double k = a->alpha / (double)a->size;
+    for (int64_t c = 0; c < channels; c++) {
+        double sum = 0;
+        for (int64_t j = c > below ? c - below : 0; j <= c + above && j < channels; j++)
+            sum += (double)x[at[j]] * x[at[j]];
+        const double v = a->bias + k * sum;
+        scale[c] = pow(v, -a->beta);
+        pull[c] = gy[at[c]] * x[at[c]] * scale[c] / v;
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        double sum = 0;
+        for (int64_t j = c > above ? c - above : 0; j <= c + below && j < channels; j++)
+            sum += pull[j];
+        gx[at[c]] = (float)(gy[at[c]] * scale[c] - 2 * k * a->beta * x[at[c]] * sum);
+    }
+}
+
+static size_t back_scratch(const dcv_graph *g, const dcv_node *nd)
+{
+    return (size_t)g->value[nd->in[0]].dims.d[1] * (2 * sizeof(double) + sizeof(int64_t));
+}
+
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    const dcv_blob *x = &io->x[0], *gy = &io->gy[0], *gx = &io->gx[0];
+    const int64_t b = gy->dims->n >= 3 ? gy->block : 1;
+    const dcv_blob_shape s = dcv_blob_shape_of(gy->dims, gy->block);
+    double *scale = io->scratch, *pull = scale + s.c;
+    int64_t *at = (int64_t *)(pull + s.c);
+    for (int64_t c = 0; c < s.c; c++)
+        at[c] = c / b * s.cells * b + c % b;
+    for (int64_t q = 0; q < dcv_blob_outer(gy); q++)
+        for (int64_t i = 0; i < s.cells; i++)
+            cell_back(nd->attr, s.c, at, dcv_blob_slice(x, q) + i * b, dcv_blob_slice(gy, q) + i * b, scale, pull,
+                      dcv_blob_slice(gx, q) + i * b);
+    dcv_blob_clear_tail(&io->gx[0]);
+}
+
 const dcv_op dcv_op_lrn = {.name = "LRN",
                            .min_in = 1,
                            .max_in = 1,
@@ -139,4 +184,8 @@ const dcv_op dcv_op_lrn = {.name = "LRN",
                            .fields = fields,
                            .layout = DCV_LAYOUT_SAME,
                            .shape = shape,
-                           .forward = forward};
+                           .forward = forward,
+                           .back_reads = DCV_BACK_X,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .back_scratch = back_scratch,
+                           .backward = backward};

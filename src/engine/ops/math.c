@@ -4,6 +4,7 @@
  */
 #include <math.h>
 #include "engine/ops/exp.h"
+#include "engine/ops/gate.h"
 #include "engine/ops/map.h"
 
 static void do_ceil(const void *attr, int64_t n, const float *x, float *y)
@@ -96,13 +97,89 @@ static void sqrt_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *i
     dcv_map_run(nd, io, do_sqrt, true);
 }
 
+static void erf_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
+{
+    (void)attr, (void)x, (void)y;
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = gy[i] * (1.12837917f * expf(-x[i] * x[i]));
+}
+
+static void erf_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_slope_run(nd, io, erf_slope);
+}
+
+static void exp_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
+{
+    (void)attr, (void)x, (void)y;
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = gy[i] * y[i];
+}
+
+static void exp_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_slope_run(nd, io, exp_slope);
+}
+
+static void neg_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
+{
+    (void)attr, (void)x, (void)y;
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = -gy[i];
+}
+
+static void neg_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_slope_run(nd, io, neg_slope);
+}
+
+static void sqrt_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
+{
+    (void)attr, (void)x, (void)y;
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = gy[i] * 0.5f / y[i];
+}
+
+static void sqrt_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_slope_run(nd, io, sqrt_slope);
+}
+
 #define COMMON                                                                                                         \
     .min_in = 1, .max_in = 1, .max_out = 1, .flags = DCV_OP_IN_PLACE | DCV_OP_ELEMENTWISE, .layout = DCV_LAYOUT_SAME,  \
     .shape = dcv_shape_same
 
 const dcv_op dcv_op_ceil = {.name = "Ceil", COMMON, .forward = ceil_forward};
-const dcv_op dcv_op_erf = {.name = "Erf", COMMON, .forward = erf_forward};
-const dcv_op dcv_op_exp = {.name = "Exp", COMMON, .forward = exp_forward};
+const dcv_op dcv_op_erf = {.name = "Erf",
+                           COMMON,
+                           .forward = erf_forward,
+                           .back_reads = DCV_BACK_X,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .backward = erf_backward};
+const dcv_op dcv_op_exp = {.name = "Exp",
+                           COMMON,
+                           .forward = exp_forward,
+                           .back_reads = DCV_BACK_Y,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .backward = exp_backward};
 const dcv_op dcv_op_floor = {.name = "Floor", COMMON, .forward = floor_forward};
-const dcv_op dcv_op_neg = {.name = "Neg", COMMON, .fold = neg_fold, .forward = neg_forward};
-const dcv_op dcv_op_sqrt = {.name = "Sqrt", COMMON, .forward = sqrt_forward};
+const dcv_op dcv_op_neg = {.name = "Neg",
+                           COMMON,
+                           .fold = neg_fold,
+                           .forward = neg_forward,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .backward = neg_backward};
+const dcv_op dcv_op_sqrt = {.name = "Sqrt",
+                            COMMON,
+                            .forward = sqrt_forward,
+                            .back_reads = DCV_BACK_Y,
+                            .back_layout = DCV_LAYOUT_SAME,
+                            .backward = sqrt_backward};

@@ -2,6 +2,7 @@
  *
  * Walks run products with constant weights through BLAS; forward here is the plain definition with double sums.
  */
+#include <string.h>
 #include "engine/ops/gemm.h"
 
 /* A and B as stacks of matrices: a vector becomes one row (A) or one column (B). */
@@ -104,6 +105,37 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
                      io->y[0].data + n * io->y[0].n_stride + i * each);
 }
 
+/* C += A' B, or A B' where the last is set; A and B as they lie in memory. */
+static void multiply_back(const product *p, bool right, const float *gy, const float *other, float *gx)
+{
+    if (right) /* gx [m,k] += gy [m,n] other' [n,k] */
+        for (int64_t i = 0; i < p->m; i++)
+            for (int64_t l = 0; l < p->k; l++)
+                for (int64_t j = 0; j < p->n; j++)
+                    gx[i * p->k + l] += gy[i * p->n + j] * other[l * p->n + j];
+    else /* gx [k,n] += other' [k,m] gy [m,n] */
+        for (int64_t i = 0; i < p->m; i++)
+            for (int64_t l = 0; l < p->k; l++)
+                for (int64_t j = 0; j < p->n; j++)
+                    gx[l * p->n + j] += other[i * p->k + l] * gy[i * p->n + j];
+}
+
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    product p;
+    if (!product_of(&g->value[nd->in[0]].dims, &g->value[nd->in[1]].dims, &p))
+        return;
+    const int64_t each = p.m * p.n, stack = each ? dcv_count(&p.y) / each : 0;
+    for (int k = 0; k < 2; k++) {
+        if (!io->gx[k].data)
+            continue;
+        memset(io->gx[k].data, 0, (size_t)dcv_count(io->gx[k].dims) * sizeof(float));
+        for (int64_t i = 0; i < stack; i++)
+            multiply_back(&p, !k, io->gy[0].data + i * each, io->x[!k].data + stack_at(&p.y, k ? &p.a : &p.b, i),
+                          io->gx[k].data + stack_at(&p.y, k ? &p.b : &p.a, i));
+    }
+}
+
 const dcv_op dcv_op_matmul = {.name = "MatMul",
                               .min_in = 2,
                               .max_in = 2,
@@ -113,4 +145,6 @@ const dcv_op dcv_op_matmul = {.name = "MatMul",
                               .shape = shape,
                               .carries = dcv_carries_none,
                               .macs = macs,
-                              .forward = forward};
+                              .forward = forward,
+                              .back_reads = DCV_BACK_X,
+                              .backward = backward};

@@ -3,6 +3,7 @@
  * y = max of x over each window clipped to the image.  The winner is the first maximum in row-major order; padding
  * never wins.  A NaN in the window wins over all numbers (PyTorch does so).
  */
+#include <string.h>
 #include "engine/ops/pool.h"
 
 static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
@@ -77,6 +78,142 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
         indices(&n, x, ((const dcv_pool_attr *)nd->attr)->storage_order != 0, &io->y[1]);
 }
 
+/* ---- switches: which cell of its window has won, as its number in the window ---- */
+
+static int64_t window_cells(const dcv_node *nd)
+{
+    const dcv_window_attr *a = &((const dcv_pool_attr *)nd->attr)->window;
+    int64_t n = 1;
+    for (int i = 0; i < a->n_space; i++)
+        n = n > INT32_MAX / a->win[i].kernel ? INT32_MAX : n * a->win[i].kernel;
+    return n;
+}
+
+static size_t switch_bytes(const dcv_node *nd)
+{
+    const int64_t n = window_cells(nd);
+    return n <= 256 ? 1 : n <= 65536 ? 2 : 4;
+}
+
+static size_t saved_bytes(const dcv_graph *g, const dcv_node *nd, int block)
+{
+    return (size_t)dcv_blob_shape_of(&g->value[nd->out[0]].dims, block).floats * switch_bytes(nd);
+}
+
+static void put(void *saved, size_t each, int64_t i, uint32_t v)
+{
+    if (each == 1)
+        ((uint8_t *)saved)[i] = (uint8_t)v;
+    else if (each == 2)
+        ((uint16_t *)saved)[i] = (uint16_t)v;
+    else
+        ((uint32_t *)saved)[i] = v;
+}
+
+static uint32_t get(const void *saved, size_t each, int64_t i)
+{
+    return each == 1   ? ((const uint8_t *)saved)[i]
+           : each == 2 ? ((const uint16_t *)saved)[i]
+                       : ((const uint32_t *)saved)[i];
+}
+
+/* The switch of each lane of one output cell: the first cell that equals the maximum (the first one inside
+ * where it is no number). */
+DCV_INLINE void find(const dcv_pool_nest *n, const float *x, const dcv_taps t[3], int lanes, const float *y,
+                     uint32_t *won)
+{
+    for (int64_t i = t[0].hi - 1; i >= t[0].lo; i--)
+        for (int64_t j = t[1].hi - 1; j >= t[1].lo; j--)
+            for (int64_t k = t[2].hi - 1; k >= t[2].lo; k--) {
+                const int64_t z = t[0].at + (i - t[0].lo) * n->win[0].dilation,
+                              r = t[1].at + (j - t[1].lo) * n->win[1].dilation,
+                              c = t[2].at + (k - t[2].lo) * n->win[2].dilation;
+                const float *at = x + ((z * n->in[1] + r) * n->in[2] + c) * lanes;
+                const uint32_t tap = (uint32_t)((i * n->win[1].kernel + j) * n->win[2].kernel + k);
+                const bool first = i == t[0].lo && j == t[1].lo && k == t[2].lo;
+                for (int l = 0; l < lanes; l++)
+                    won[l] = at[l] == y[l] || (first && y[l] != y[l]) ? tap : won[l];
+            }
+}
+
+DCV_INLINE void find_plane(const dcv_pool_nest *n, int lanes, const float *x, const float *y, size_t each, void *saved,
+                           int64_t first)
+{
+    dcv_taps t[3];
+    for (int64_t o = 0; o < n->out[0] * n->out[1] * n->out[2]; o++) {
+        uint32_t won[DCV_BLOCK_MAX] = {0};
+        t[0] = dcv_window_taps(&n->win[0], o / n->out[2] / n->out[1], n->in[0]);
+        t[1] = dcv_window_taps(&n->win[1], o / n->out[2] % n->out[1], n->in[1]);
+        t[2] = dcv_window_taps(&n->win[2], o % n->out[2], n->in[2]);
+        find(n, x, t, lanes, y + o * lanes, won);
+        for (int l = 0; l < lanes; l++)
+            put(saved, each, first + o * lanes + l, won[l]);
+    }
+}
+
+DCV_CLONES static void find_any(const dcv_pool_nest *n, int lanes, const float *x, const float *y, size_t each,
+                                void *saved, int64_t first)
+{
+    if (lanes == 16)
+        find_plane(n, 16, x, y, each, saved, first);
+    else if (lanes == 8)
+        find_plane(n, 8, x, y, each, saved, first);
+    else
+        find_plane(n, 1, x, y, each, saved, first);
+}
+
+static void save(const dcv_graph *g, const dcv_node *nd, const dcv_io *io, void *saved)
+{
+    (void)g;
+    const dcv_blob *x = &io->x[0], *y = &io->y[0];
+    const dcv_pool_nest n = dcv_pool_nest_of(&((const dcv_pool_attr *)nd->attr)->window, x->dims, y->dims);
+    const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
+    const int64_t px = sx.cells * x->block, py = sy.cells * y->block;
+    int64_t first = 0;
+    for (int64_t q = 0; q < dcv_blob_outer(y); q++)
+        for (int64_t b = 0; b < sy.blocks; b++, first += py)
+            find_any(&n, y->block, dcv_blob_slice(x, q) + b * px, dcv_blob_slice(y, q) + b * py, switch_bytes(nd),
+                     saved, first);
+}
+
+/* Overlapping windows add. */
+DCV_INLINE void scatter(const dcv_pool_nest *n, int lanes, const float *gy, size_t each, const void *saved,
+                        int64_t first, float *gx)
+{
+    const int64_t kr = n->win[1].kernel, kc = n->win[2].kernel;
+    for (int64_t d = 0, o = 0; d < n->out[0]; d++)
+        for (int64_t r = 0; r < n->out[1]; r++)
+            for (int64_t c = 0; c < n->out[2]; c++, o++) {
+                const int64_t z0 = d * n->win[0].stride - n->win[0].pad_lo,
+                              r0 = r * n->win[1].stride - n->win[1].pad_lo,
+                              c0 = c * n->win[2].stride - n->win[2].pad_lo;
+                for (int l = 0; l < lanes; l++) {
+                    const float v = gy[o * lanes + l];
+                    if (v == 0)
+                        continue;
+                    const int64_t tap = get(saved, each, first + o * lanes + l);
+                    const int64_t z = z0 + tap / kc / kr * n->win[0].dilation,
+                                  i = r0 + tap / kc % kr * n->win[1].dilation, k = c0 + tap % kc * n->win[2].dilation;
+                    gx[((z * n->in[1] + i) * n->in[2] + k) * lanes + l] += v;
+                }
+            }
+}
+
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    const dcv_blob *gy = &io->gy[0], *gx = &io->gx[0];
+    const dcv_pool_nest n = dcv_pool_nest_of(&((const dcv_pool_attr *)nd->attr)->window, gx->dims, gy->dims);
+    const dcv_blob_shape sx = dcv_blob_shape_of(gx->dims, gx->block), sy = dcv_blob_shape_of(gy->dims, gy->block);
+    const int64_t px = sx.cells * gx->block, py = sy.cells * gy->block;
+    int64_t first = 0;
+    memset(gx->data, 0, (size_t)sx.floats * sizeof *gx->data);
+    for (int64_t q = 0; q < dcv_blob_outer(gy); q++)
+        for (int64_t b = 0; b < sy.blocks; b++, first += py)
+            scatter(&n, gy->block, dcv_blob_slice(gy, q) + b * py, switch_bytes(nd), io->saved, first,
+                    dcv_blob_slice(gx, q) + b * px);
+}
+
 const dcv_op dcv_op_maxpool = {.name = "MaxPool",
                                .min_in = 1,
                                .max_in = 1,
@@ -86,4 +223,8 @@ const dcv_op dcv_op_maxpool = {.name = "MaxPool",
                                .layout = DCV_LAYOUT_SAME,
                                .shape = dcv_pool_shape,
                                .reads = dcv_pool_reads,
-                               .forward = forward};
+                               .forward = forward,
+                               .back_layout = DCV_LAYOUT_SAME,
+                               .saved_bytes = saved_bytes,
+                               .save = save,
+                               .backward = backward};

@@ -184,6 +184,12 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     dcv_blob_clear_tail(y);
 }
 
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_move_back(nd, 0, &io->gy[0], &io->gx[0], io->scratch, move);
+}
+
 const dcv_op dcv_op_pad = {.name = "Pad",
                            .min_in = 1,
                            .max_in = 4,
@@ -195,4 +201,6 @@ const dcv_op dcv_op_pad = {.name = "Pad",
                            .fold = fold,
                            .carries = carries,
                            .reads = reads,
-                           .forward = forward};
+                           .forward = forward,
+                           .back_scratch = dcv_move_scratch,
+                           .backward = backward};

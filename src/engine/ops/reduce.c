@@ -159,6 +159,28 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     dcv_blob_clear_tail(y);
 }
 
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    const unsigned mask = ((const reduce_attr *)nd->attr)->mask;
+    const dcv_dims *d = io->gx[0].dims;
+    int64_t stride[DCV_MAX_RANK] = {0}, at[DCV_MAX_RANK] = {0}, from = 1;
+    float cells = 1;
+    for (int i = d->n - 1; i >= 0; i--) {
+        cells *= mask >> i & 1 ? (float)d->d[i] : 1;
+        stride[i] = mask >> i & 1 ? 0 : from;
+        from *= mask >> i & 1 ? 1 : d->d[i];
+    }
+    for (int64_t n = 0; n < dcv_count(d); n++) {
+        int64_t k = 0;
+        for (int i = 0; i < d->n; i++)
+            k += at[i] * stride[i];
+        io->gx[0].data[n] = io->gy[0].data[k] / cells;
+        for (int i = d->n - 1; i >= 0 && ++at[i] == d->d[i]; i--)
+            at[i] = 0;
+    }
+}
+
 const dcv_op dcv_op_reducemean = {.name = "ReduceMean",
                                   .min_in = 1,
                                   .max_in = 2,
@@ -169,4 +191,5 @@ const dcv_op dcv_op_reducemean = {.name = "ReduceMean",
                                   .shape = shape,
                                   .carries = carries,
                                   .reads = reads,
-                                  .forward = forward};
+                                  .forward = forward,
+                                  .backward = backward};

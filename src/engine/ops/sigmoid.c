@@ -6,6 +6,7 @@
  */
 #include <math.h>
 #include "engine/ops/exp.h"
+#include "engine/ops/gate.h"
 #include "engine/ops/map.h"
 
 typedef struct hard_attr {
@@ -83,15 +84,80 @@ static void hard_swish_forward(const dcv_graph *g, const dcv_node *nd, const dcv
     dcv_map_run(nd, io, hard_swish, true);
 }
 
+static void sigmoid_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
+{
+    (void)attr, (void)x, (void)y;
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = gy[i] * y[i] * (1 - y[i]);
+}
+
+static void sigmoid_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_slope_run(nd, io, sigmoid_slope);
+}
+
+static void tanh_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
+{
+    (void)attr, (void)x, (void)y;
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = gy[i] * (1 - y[i] * y[i]);
+}
+
+static void tanh_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_slope_run(nd, io, tanh_slope);
+}
+
+static void hard_sigmoid_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
+{
+    const float alpha = (float)((const hard_attr *)attr)->alpha;
+    (void)x;
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = y[i] > 0 && y[i] < 1 ? alpha * gy[i] : 0;
+}
+
+static void hard_sigmoid_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_slope_run(nd, io, hard_sigmoid_slope);
+}
+
+static void hard_swish_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
+{
+    (void)attr, (void)x, (void)y;
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = x[i] <= -3 ? 0 : x[i] >= 3 ? gy[i] : gy[i] * (x[i] * (1.0f / 3) + 0.5f);
+}
+
+static void hard_swish_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_slope_run(nd, io, hard_swish_slope);
+}
+
 #define COMMON                                                                                                         \
     .min_in = 1, .max_in = 1, .max_out = 1, .flags = DCV_OP_IN_PLACE | DCV_OP_ACTIVATION | DCV_OP_ELEMENTWISE,         \
-    .layout = DCV_LAYOUT_SAME, .shape = dcv_shape_same
+    .layout = DCV_LAYOUT_SAME, .back_layout = DCV_LAYOUT_SAME, .shape = dcv_shape_same
 
-const dcv_op dcv_op_sigmoid = {.name = "Sigmoid", COMMON, .forward = sigmoid_forward};
-const dcv_op dcv_op_tanh = {.name = "Tanh", COMMON, .forward = tanh_forward};
-const dcv_op dcv_op_hardswish = {.name = "HardSwish", COMMON, .forward = hard_swish_forward};
+const dcv_op dcv_op_sigmoid = {
+    .name = "Sigmoid", COMMON, .forward = sigmoid_forward, .back_reads = DCV_BACK_Y, .backward = sigmoid_backward};
+const dcv_op dcv_op_tanh = {
+    .name = "Tanh", COMMON, .forward = tanh_forward, .back_reads = DCV_BACK_Y, .backward = tanh_backward};
+const dcv_op dcv_op_hardswish = {.name = "HardSwish",
+                                 COMMON,
+                                 .forward = hard_swish_forward,
+                                 .back_reads = DCV_BACK_X,
+                                 .backward = hard_swish_backward};
 const dcv_op dcv_op_hardsigmoid = {.name = "HardSigmoid",
                                    COMMON,
                                    .attr_size = sizeof(hard_attr),
                                    .fields = hard_fields,
-                                   .forward = hard_sigmoid_forward};
+                                   .forward = hard_sigmoid_forward,
+                                   .back_reads = DCV_BACK_Y,
+                                   .backward = hard_sigmoid_backward};

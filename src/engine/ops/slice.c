@@ -107,6 +107,12 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
     dcv_move_forward(nd, 0, &io->x[0], &io->y[0], move);
 }
 
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    dcv_move_back(nd, 0, &io->gy[0], &io->gx[0], io->scratch, move);
+}
+
 const dcv_op dcv_op_slice = {.name = "Slice",
                              .min_in = 1,
                              .max_in = 5,
@@ -118,4 +124,6 @@ const dcv_op dcv_op_slice = {.name = "Slice",
                              .fold = fold,
                              .carries = carries,
                              .reads = reads,
-                             .forward = forward};
+                             .forward = forward,
+                             .back_scratch = dcv_move_scratch,
+                             .backward = backward};

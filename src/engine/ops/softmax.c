@@ -88,9 +88,47 @@ static void log_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io
     run(nd, io, true);
 }
 
+/* Softmax: gx = y (gy - sum gy y).  LogSoftmax: gx = gy - exp(y) sum gy. */
+static void back(int64_t n, int64_t step, bool logarithm, const float *y, const float *gy, float *gx)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += logarithm ? gy[i * step] : (double)gy[i * step] * y[i * step];
+    for (int64_t i = 0; i < n; i++)
+        gx[i * step] =
+            (float)(logarithm ? gy[i * step] - exp((double)y[i * step]) * sum : y[i * step] * (gy[i * step] - sum));
+}
+
+static void run_back(const dcv_node *nd, const dcv_back_io *io, bool logarithm)
+{
+    const softmax_attr *a = nd->attr;
+    const dcv_dims *d = io->gy[0].dims;
+    int64_t outer = 1, n = 1, inner = 1;
+    for (int i = 0; i < d->n; i++)
+        *(i < a->from ? &outer : i < a->to ? &n : &inner) *= d->d[i];
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t i = 0; i < inner; i++) {
+            const int64_t at = o * n * inner + i;
+            back(n, inner, logarithm, io->y[0].data + at, io->gy[0].data + at, io->gx[0].data + at);
+        }
+}
+
+static void softmax_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    run_back(nd, io, false);
+}
+
+static void log_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    run_back(nd, io, true);
+}
+
 #define COMMON                                                                                                         \
     .min_in = 1, .max_in = 1, .max_out = 1, .attr_size = sizeof(softmax_attr), .fields = fields,                       \
-    .flags = DCV_OP_IN_PLACE, .layout = DCV_LAYOUT_PLAIN, .shape = shape, .carries = carries, .reads = reads
+    .flags = DCV_OP_IN_PLACE, .layout = DCV_LAYOUT_PLAIN, .shape = shape, .carries = carries, .reads = reads,          \
+    .back_reads = DCV_BACK_Y
 
-const dcv_op dcv_op_softmax = {.name = "Softmax", COMMON, .forward = softmax_forward};
-const dcv_op dcv_op_logsoftmax = {.name = "LogSoftmax", COMMON, .forward = log_forward};
+const dcv_op dcv_op_softmax = {.name = "Softmax", COMMON, .forward = softmax_forward, .backward = softmax_backward};
+const dcv_op dcv_op_logsoftmax = {.name = "LogSoftmax", COMMON, .forward = log_forward, .backward = log_backward};

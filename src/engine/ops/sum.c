@@ -28,6 +28,14 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
         dcv_binary_run(DCV_ADD, left, &io->x[k], &io->y[0]);
 }
 
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g;
+    for (int k = 0; k < nd->n_in; k++)
+        if (io->gx[k].data)
+            dcv_binary_back(DCV_PULL_ADD, &io->gy[0], NULL, NULL, &io->gx[k]);
+}
+
 const dcv_op dcv_op_sum = {.name = "Sum",
                            .min_in = 1,
                            .max_in = -1,
@@ -35,4 +43,6 @@ const dcv_op dcv_op_sum = {.name = "Sum",
                            .flags = DCV_OP_ELEMENTWISE,
                            .layout = DCV_LAYOUT_SAME,
                            .shape = shape,
-                           .forward = forward};
+                           .forward = forward,
+                           .back_layout = DCV_LAYOUT_SAME,
+                           .backward = backward};

@@ -173,6 +173,27 @@ void dcv_move_forward(const dcv_node *nd, int part, const dcv_blob *x, dcv_blob 
         fn(nd, part, x->dims, y->dims, sizeof(float), x->data + p * x->n_stride, y->data + p * y->n_stride);
 }
 
+/* A mark that tells numbers of elements from what fills a border. */
+#define MARK (INT64_C(1) << 61)
+
+void dcv_move_back(const dcv_node *nd, int part, const dcv_blob *gy, dcv_blob *gx, void *scratch, dcv_mover fn)
+{
+    const int64_t nx = dcv_count(gx->dims), ny = dcv_count(gy->dims);
+    int64_t *number = scratch, *from = number + nx;
+    for (int64_t i = 0; i < nx; i++)
+        number[i] = MARK | i;
+    fn(nd, part, gx->dims, gy->dims, sizeof *number, number, from);
+    memset(gx->data, 0, (size_t)nx * sizeof *gx->data);
+    for (int64_t i = 0; i < ny; i++)
+        if (from[i] >> 40 == MARK >> 40)
+            gx->data[from[i] ^ MARK] += gy->data[i];
+}
+
+size_t dcv_move_scratch(const dcv_graph *g, const dcv_node *nd)
+{
+    return (size_t)(dcv_count(&g->value[nd->in[0]].dims) + dcv_count(&g->value[nd->out[0]].dims)) * sizeof(int64_t);
+}
+
 void dcv_move_fold(const dcv_fold_io *io, int part, int k, int j, dcv_mover fn)
 {
     fn(io->node, part, &io->x[k]->dims, &io->y[j].dims, dcv_dtype_bytes(io->y[j].type), io->x[k]->constant, io->to[j]);

@@ -71,6 +71,9 @@ void dcv_dims_strides(const dcv_dims *d, int64_t stride[DCV_MAX_RANK]);
 typedef void (*dcv_mover)(const dcv_node *nd, int part, const dcv_dims *x, const dcv_dims *y, size_t elem,
                           const void *from, void *to);
 void dcv_move_forward(const dcv_node *nd, int part, const dcv_blob *x, dcv_blob *y, dcv_mover fn);
+/* Its adjoint, for any mover: where each element comes from is found out by moving numbers. */
+void dcv_move_back(const dcv_node *nd, int part, const dcv_blob *gy, dcv_blob *gx, void *scratch, dcv_mover fn);
+size_t dcv_move_scratch(const dcv_graph *g, const dcv_node *nd); /* for one input and one output */
 void dcv_move_fold(const dcv_fold_io *io, int part, int k, int j, dcv_mover fn);
 
 #endif

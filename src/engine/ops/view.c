@@ -151,7 +151,15 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
             memcpy(y->data + p * y->n_stride, x->data + p * x->n_stride, bytes);
 }
 
-#define COMMON .flags = DCV_OP_VIEW, .fold = fold, .forward = forward
+static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    (void)g, (void)nd;
+    const dcv_blob *gy = &io->gy[0];
+    if (io->gx[0].data != gy->data)
+        memcpy(io->gx[0].data, gy->data, (size_t)dcv_blob_shape_of(gy->dims, gy->block).floats * sizeof(float));
+}
+
+#define COMMON .flags = DCV_OP_VIEW, .fold = fold, .forward = forward, .backward = backward
 
 const dcv_op dcv_op_reshape = {.name = "Reshape",
                                COMMON,
@@ -199,6 +207,7 @@ const dcv_op dcv_op_identity = {.name = "Identity",
                                 .max_in = 1,
                                 .max_out = 1,
                                 .layout = DCV_LAYOUT_SAME,
+                                .back_layout = DCV_LAYOUT_SAME,
                                 .shape = dcv_shape_same};
 const dcv_op dcv_op_dropout = {.name = "Dropout",
                                COMMON,
@@ -207,4 +216,5 @@ const dcv_op dcv_op_dropout = {.name = "Dropout",
                                .max_out = 2,
                                .ignored = "ratio|seed|is_test",
                                .layout = DCV_LAYOUT_SAME,
+                               .back_layout = DCV_LAYOUT_SAME,
                                .shape = dropout_shape};

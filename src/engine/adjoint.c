@@ -1,0 +1,192 @@
+/* adjoint.c -- convolutions walked back. */
+#include "engine/adjoint.h"
+
+#include <string.h>
+#include "engine/vector.h"
+
+enum { COLUMN_FLOATS = 1 << 19, FEW_CHANNELS = 4 };
+
+/* ---- by a convolution ---- */
+
+/* The flipped convolution, if there is one. */
+static bool flip(const dcv_conv_desc *d, dcv_conv_desc *t)
+{
+    if (d->groups == 1 && d->ic <= FEW_CHANNELS)
+        return false;
+    *t = (dcv_conv_desc){
+        .n = 1, .n_space = d->n_space, .groups = d->groups, .ic = d->oc, .oc = d->ic, .precision = d->precision};
+    for (int i = 0; i < d->n_space; i++) {
+        const dcv_window *w = &d->win[i];
+        const int64_t reach = (w->kernel - 1) * w->dilation, lo = reach - w->pad_lo;
+        const int64_t hi = d->in[i] - d->out[i] - lo + reach;
+        if (w->stride != 1 || lo < 0 || hi < 0)
+            return false;
+        t->in[i] = d->out[i];
+        t->out[i] = d->in[i];
+        t->win[i] = (dcv_window){w->kernel, 1, w->dilation, lo, hi};
+    }
+    return true;
+}
+
+static int64_t blocked_floats(int64_t channels, int block, const int64_t *extent, int n)
+{
+    int64_t f = (channels + block - 1) / block * block;
+    for (int i = 0; i < n; i++)
+        f *= extent[i];
+    return f;
+}
+
+static dcv_status by_convolution(dcv_adjoint *a, dcv_conv_desc *t)
+{
+    a->back->layout(t, &t->x_block, &t->y_block);
+    t->x_stride = blocked_floats(t->ic, t->x_block, t->in, t->n_space);
+    t->y_stride = blocked_floats(t->oc, t->y_block, t->out, t->n_space);
+    DCV_TRY(a->back->conv_new(t, &a->conv));
+    a->gy_block = t->x_block;
+    a->gx_block = t->y_block;
+    a->packed_bytes = a->back->packed_bytes(a->conv);
+    a->scratch_bytes = a->back->scratch_bytes(a->conv);
+    return DCV_OK;
+}
+
+/* w [groups][ocg][icg][taps] to [groups][icg][ocg][taps backwards]. */
+static dcv_status pack_flipped(const dcv_adjoint *a, const float *w, const float *scale, void *packed)
+{
+    float *t = dcv_alloc((size_t)(a->d.oc * a->icg * a->taps), sizeof *t);
+    if (!t)
+        return DCV_ENOMEM;
+    for (int64_t o = 0; o < a->d.oc; o++)
+        for (int64_t i = 0; i < a->icg; i++) {
+            const int64_t g = o / a->ocg, k = o % a->ocg;
+            const float *from = w + (o * a->icg + i) * a->taps;
+            float *to = t + ((g * a->icg + i) * a->ocg + k) * a->taps;
+            for (int64_t s = 0; s < a->taps; s++)
+                to[a->taps - 1 - s] = scale ? from[s] * scale[o] : from[s];
+        }
+    const dcv_status st = a->back->pack(a->conv, t, NULL, packed);
+    dcv_free(t);
+    return st;
+}
+
+/* ---- by columns ---- */
+
+static void by_columns(dcv_adjoint *a)
+{
+    const int64_t rows = a->out[0] * a->out[1], row = a->icg * a->taps * a->out[2];
+    a->gy_block = a->gx_block = 1;
+    a->tile = row > 0 ? COLUMN_FLOATS / row : 1;
+    a->tile = a->tile < 1 ? 1 : a->tile > rows ? rows : a->tile;
+    a->packed_bytes = (size_t)(a->d.oc * a->icg * a->taps) * sizeof(float);
+    a->scratch_bytes = (size_t)(row * a->tile) * sizeof(float);
+}
+
+static void pack_plain(const dcv_adjoint *a, const float *w, const float *scale, float *to)
+{
+    const int64_t per = a->icg * a->taps;
+    for (int64_t i = 0; i < a->d.oc * per; i++)
+        to[i] = scale ? w[i] * scale[i / per] : w[i];
+}
+
+/* x[j stride + shift] += col[j] where that is inside. */
+DCV_CLONES static void add_row(const float *col, int64_t n, int64_t stride, int64_t shift, int64_t in, float *x)
+{
+    int64_t lo = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
+    int64_t hi = in - 1 - shift < 0 ? 0 : (in - 1 - shift) / stride + 1;
+    hi = hi < n ? hi : n;
+    if (stride == 1)
+        for (int64_t j = lo; j < hi; j++)
+            x[j + shift] += col[j];
+    else
+        for (int64_t j = lo; j < hi; j++)
+            x[j * stride + shift] += col[j];
+}
+
+/* Columns of output rows r0 .. r0 + n - 1 of one group back to where they were gathered. */
+static void scatter(const dcv_adjoint *a, const float *col, int64_t r0, int64_t n, float *gx)
+{
+    const dcv_window *w = a->win;
+    const int64_t cells = a->in[0] * a->in[1] * a->in[2];
+    for (int64_t i = 0; i < a->icg; i++)
+        for (int64_t k = 0; k < a->taps; k++) {
+            const int64_t kd = k / w[2].kernel / w[1].kernel, kr = k / w[2].kernel % w[1].kernel, kc = k % w[2].kernel;
+            for (int64_t r = r0; r < r0 + n; r++, col += a->out[2]) {
+                const int64_t z = r / a->out[1] * w[0].stride + kd * w[0].dilation - w[0].pad_lo;
+                const int64_t y = r % a->out[1] * w[1].stride + kr * w[1].dilation - w[1].pad_lo;
+                if (z >= 0 && z < a->in[0] && y >= 0 && y < a->in[1])
+                    add_row(col, a->out[2], w[2].stride, kc * w[2].dilation - w[2].pad_lo, a->in[2],
+                            gx + i * cells + (z * a->in[1] + y) * a->in[2]);
+            }
+        }
+}
+
+static void run_columns(const dcv_adjoint *a, const float *gy, const float *w, float *gx, float *scratch)
+{
+    const int64_t rows = a->out[0] * a->out[1], y_cells = rows * a->out[2], k = a->icg * a->taps;
+    const int64_t x_cells = a->in[0] * a->in[1] * a->in[2];
+    memset(gx, 0, (size_t)(a->d.ic * x_cells) * sizeof *gx);
+    for (int64_t g = 0; g < a->d.groups; g++)
+        for (int64_t r = 0; r < rows; r += a->tile) {
+            const int64_t n = rows - r < a->tile ? rows - r : a->tile, cells = n * a->out[2];
+            dcv_sgemm(true, false, k, cells, a->ocg, 1, w + g * a->ocg * k, k,
+                      gy + g * a->ocg * y_cells + r * a->out[2], y_cells, 0, scratch, cells);
+            scatter(a, scratch, r, n, gx + g * a->icg * x_cells);
+        }
+}
+
+/* ---- either ---- */
+
+dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, dcv_adjoint **out)
+{
+    dcv_conv_desc t;
+    dcv_adjoint *a = *out = dcv_alloc(1, sizeof *a);
+    if (!a)
+        return DCV_ENOMEM;
+    a->back = back;
+    a->d = *d;
+    a->icg = d->ic / d->groups;
+    a->ocg = d->oc / d->groups;
+    a->taps = 1;
+    for (int i = 0; i < 3; i++) {
+        const int from = i - (3 - d->n_space);
+        a->in[i] = from >= 0 ? d->in[from] : 1;
+        a->out[i] = from >= 0 ? d->out[from] : 1;
+        a->win[i] = from >= 0 ? d->win[from] : (dcv_window){1, 1, 1, 0, 0};
+        a->taps *= a->win[i].kernel;
+    }
+    if (!flip(d, &t)) {
+        by_columns(a);
+        return DCV_OK;
+    }
+    const dcv_status st = by_convolution(a, &t);
+    if (st != DCV_OK) {
+        dcv_adjoint_free(a);
+        *out = NULL;
+    }
+    return st;
+}
+
+void dcv_adjoint_free(dcv_adjoint *a)
+{
+    if (!a)
+        return;
+    if (a->conv)
+        a->back->conv_free(a->conv);
+    dcv_free(a);
+}
+
+dcv_status dcv_adjoint_pack(const dcv_adjoint *a, const float *w, const float *scale, void *packed)
+{
+    if (a->conv)
+        return pack_flipped(a, w, scale, packed);
+    pack_plain(a, w, scale, packed);
+    return DCV_OK;
+}
+
+void dcv_adjoint_run(const dcv_adjoint *a, dcv_conv_call *call, const float *gy, const void *packed, float *gx,
+                     void *scratch)
+{
+    if (a->conv)
+        a->back->run(call, gy, packed, NULL, gx, scratch);
+    else
+        run_columns(a, gy, packed, gx, scratch);
+}

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Maps of three rules for the small networks of ../models, in float64 PyTorch.
+
+The reference works node by node on the ONNX file: every activation is an autograd
+function whose backward is the rule, so re-used modules are no special case.
+Usage: make_back.py [NAME ...]     (README.md has the format and the versions)
+"""
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch.nn import functional as F
+
+HERE = Path(__file__).resolve().parent
+MODELS = HERE.parent / "models"
+NETS = ["alexnet", "zfnet", "vgg16", "googlenet", "inception_v3", "squeezenet1_1",
+        "resnet18", "resnet50", "densenet121", "mobilenet_v2"]
+RULES = ["gradient", "deconvnet", "guided_backprop"]
+STEP = 11      # every 11th number of a map is kept
+NOISE = 2e-7   # of each tensor's rms
+
+
+class Activation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, lo, hi, rule):
+        ctx.save_for_backward((x > lo) & (x < hi))
+        ctx.rule = rule
+        return x.clamp(lo, hi)
+
+    @staticmethod
+    def backward(ctx, r):
+        gate, = ctx.saved_tensors
+        if ctx.rule == "gradient":
+            r = torch.where(gate, r, 0)
+        elif ctx.rule == "deconvnet":
+            r = r.clamp(min=0)
+        else:
+            r = torch.where(gate, r.clamp(min=0), 0)
+        return r, None, None, None
+
+
+class Straight(torch.autograd.Function):
+    """A normalisation that is left out on the way back."""
+    @staticmethod
+    def forward(ctx, x, y):
+        return y.detach().clone()
+
+    @staticmethod
+    def backward(ctx, r):
+        return r, None
+
+
+def pads(a, n):
+    p = a.get("pads", [0] * (2 * n))
+    return [p[i + j * n] for i in reversed(range(n)) for j in (0, 1)]
+
+
+def pool_end(x, a, fill):
+    """Pad in front and behind as ONNX does, ceil_mode included."""
+    p, k, s = pads(a, 2), a["kernel_shape"], a.get("strides", [1, 1])
+    if a.get("ceil_mode"):
+        for axis, at in ((2, 3), (3, 1)):
+            i = axis - 2
+            n = x.shape[axis] + p[at - 1] + p[at]
+            out = -(-(n - k[i]) // s[i]) + 1
+            if (out - 1) * s[i] >= x.shape[axis] + p[at - 1]:
+                out -= 1
+            p[at] += max(0, (out - 1) * s[i] + k[i] - n)
+    return F.pad(x, p, value=fill)
+
+
+def run_node(nd, a, x, rule):
+    op = nd.op_type
+    if op == "Conv":
+        y = F.conv2d(F.pad(x[0], pads(a, 2)), x[1], x[2] if len(x) > 2 else None, a.get("strides", 1), 0,
+                     a.get("dilations", 1), a.get("group", 1))
+    elif op == "Relu":
+        y = Activation.apply(x[0], 0.0, float("inf"), rule)
+    elif op == "Clip":
+        y = Activation.apply(x[0], float(x[1]), float(x[2]), rule)
+    elif op == "MaxPool":
+        y = F.max_pool2d(pool_end(x[0], a, float("-inf")), a["kernel_shape"], a.get("strides", 1))
+    elif op == "AveragePool":
+        ones = torch.ones_like(x[0]) if not a.get("count_include_pad") else F.pad(torch.ones_like(x[0]), pads(a, 2), value=1)
+        k, s = a["kernel_shape"], a.get("strides", 1)
+        area = F.avg_pool2d(F.pad(ones, pads(a, 2)) if not a.get("count_include_pad") else ones, k, s)
+        y = F.avg_pool2d(F.pad(x[0], pads(a, 2)), k, s) / area
+    elif op == "GlobalAveragePool":
+        y = x[0].mean((2, 3), keepdim=True)
+    elif op == "BatchNormalization":
+        y = F.batch_norm(x[0], x[3], x[4], x[1], x[2], False, 0, a.get("epsilon", 1e-5))
+    elif op == "LRN":
+        y = F.local_response_norm(x[0], a["size"], a["alpha"], a["beta"], a["bias"])
+        if rule == "deconvnet":
+            y = Straight.apply(x[0], y)
+    elif op == "Gemm":
+        y = a.get("alpha", 1) * x[0] @ (x[1].T if a.get("transB") else x[1]) + a.get("beta", 1) * x[2]
+    elif op == "Concat":
+        y = torch.cat(x, a["axis"])
+    elif op in ("Add",):
+        y = x[0] + x[1]
+    elif op == "Flatten":
+        y = x[0].flatten(1)
+    elif op == "Reshape":
+        y = x[0].reshape([int(n) or x[0].shape[i] for i, n in enumerate(x[1])])
+    elif op in ("Dropout", "Identity"):
+        y = x[0]
+    elif op == "ReduceMean":
+        y = x[0].mean(a["axes"], keepdim=bool(a.get("keepdims", 1)))
+    else:
+        raise SystemExit(f"operator {op}")
+    return y
+
+
+def walk(g, consts, image, rule, noise=None):
+    v = dict(consts)
+    v[g.input[0].name] = image
+    for nd in g.node:
+        a = {p.name: onnx.helper.get_attribute_value(p) for p in nd.attribute}
+        if nd.op_type == "Constant":
+            v[nd.output[0]] = torch.from_numpy(numpy_helper.to_array(a["value"]).astype(np.float64))
+            continue
+        y = run_node(nd, a, [v[n] for n in nd.input if n], rule)
+        if noise is not None:
+            # zeros stay zeros, as they do in any precision: what a ReLU cuts off ties in the pools
+            y = y + NOISE * y.detach().pow(2).mean().sqrt() * (y.detach() != 0) * torch.randn(
+                y.shape, generator=noise, dtype=y.dtype)
+        v[nd.output[0]] = y
+    return v
+
+
+def put(f, name, x, kind):
+    x = np.asarray(x, dtype=kind)
+    f.write(f"{name} {kind[1:]} {x.ndim} {' '.join(map(str, x.shape))}\n".encode() + x.tobytes())
+
+
+def read_golden(path):
+    out, data = {}, path.read_bytes()
+    at = data.index(b"\n") + 1
+    while at < len(data):
+        end = data.index(b"\n", at)
+        name, kind, rank, *dims = data[at:end].split()
+        n, dt = int(np.prod([int(d) for d in dims])), np.dtype("<" + kind.decode())
+        out[name.decode()] = np.frombuffer(data, dt, n, end + 1).reshape([int(d) for d in dims])
+        at = end + 1 + n * dt.itemsize
+    return out
+
+
+def back(g, consts, image, rule, name, at, weight, noise=None):
+    x = image.clone().requires_grad_(True)
+    y = walk(g, consts, x, rule, noise)[name]
+    seed = torch.zeros_like(y)
+    seed.view(-1)[at] = weight
+    m, = torch.autograd.grad(y, x, seed)
+    return m
+
+
+def main(name):
+    g = onnx.load(MODELS / f"{name}.onnx").graph
+    consts = {t.name: torch.from_numpy(numpy_helper.to_array(t).astype(np.float64)) for t in g.initializer}
+    image = torch.from_numpy(read_golden(MODELS / f"{name}.golden")["image"][:1].astype(np.float64))
+    v = walk(g, consts, image, "gradient")
+    acts = [n.output[0] for n in g.node if n.op_type in ("Relu", "Clip")]
+    # an inner unit where there is space, strong, and below several branches
+    inner = [n for n in acts if v[n].ndim == 4 and v[n].shape[2] > 2][-3]
+    logits = g.output[0].name
+    with open(HERE / f"{name}.golden", "wb") as f:
+        f.write(b"DCVG1\n")
+        for value in (logits, inner):
+            y = v[value]
+            at = int(torch.where(y < 5.9, y, -1).argmax()) if value == inner else int(y.argmax())  # no ReLU6 at its end
+            weight = 1.0 if value == logits else float(y.view(-1)[at])
+            put(f, f"target:{value}", [at, np.float32(weight)], "<f8")
+            for rule in RULES:
+                m = back(g, consts, image, rule, value, at, float(np.float32(weight)))
+                moved = max(float((back(g, consts, image, rule, value, at, float(np.float32(weight)),
+                                        torch.Generator().manual_seed(k)) - m).norm() / m.norm()) for k in range(2))
+                m = m.numpy().ravel()
+                put(f, f"{rule}:{value}", m[::STEP], "<f4")
+                w = (np.arange(m.size) % 251 + 1) / 251
+                put(f, f"{rule}:{value}#stats",
+                    [np.linalg.norm(m), m.sum(), np.abs(m).max(), np.abs(m).argmax(), (m * w).sum(), np.abs(m).sum(), moved], "<f8")
+                print(f"{name:14} {value[:40]:40} {rule:16} l2 {np.linalg.norm(m):.4g} noise {moved:.1e}")
+
+
+if __name__ == "__main__":
+    for net in sys.argv[1:] or NETS:
+        main(net)
