@@ -43,6 +43,8 @@ typedef struct dcv_backend {
     dcv_status (*call_new)(const dcv_conv *c, dcv_conv_call **out);
     void (*call_free)(dcv_conv_call *call);
     size_t (*packed_bytes)(const dcv_conv *c);
+    /* Would both pack the same weights to the same bytes? */
+    bool (*same_packing)(const dcv_conv *a, const dcv_conv *b);
     size_t (*scratch_bytes)(const dcv_conv *c);
     /* w: [oc, ic/groups, kernel...] row-major; scale, if not NULL, [oc] multiplies output channels (folded
      * BatchNorm).  packed: 64-byte aligned. */

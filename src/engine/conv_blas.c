@@ -121,6 +121,11 @@ static size_t packed_bytes(const dcv_conv *c)
     return (size_t)(c->d.oc * c->icg * c->taps) * sizeof(float);
 }
 
+static bool same_packing(const dcv_conv *a, const dcv_conv *b)
+{
+    return a->d.oc == b->d.oc && a->icg == b->icg && a->taps == b->taps; /* row-major all */
+}
+
 static size_t scratch_bytes(const dcv_conv *c)
 {
     return c->kind == GATHERED ? (size_t)(c->icg * c->taps * c->tile * c->cols) * sizeof(float) : 0;
@@ -293,6 +298,7 @@ const dcv_backend dcv_backend_blas = {
     .call_new = call_new,
     .call_free = call_free,
     .packed_bytes = packed_bytes,
+    .same_packing = same_packing,
     .scratch_bytes = scratch_bytes,
     .pack = pack,
     .run = run,

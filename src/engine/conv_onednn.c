@@ -460,6 +460,14 @@ static size_t packed_bytes(const dcv_conv *c)
     return c->tiled ? dcv_tile_packed_bytes(&c->tile) : dnnl_memory_desc_get_size(c->md[1]);
 }
 
+static bool same_packing(const dcv_conv *a, const dcv_conv *b)
+{
+    if (a->tiled != b->tiled || a->wound != b->wound || a->d.ic != b->d.ic || a->d.oc != b->d.oc ||
+        a->d.groups != b->d.groups || packed_bytes(a) != packed_bytes(b))
+        return false;
+    return a->tiled || a->wound || dnnl_memory_desc_equal(a->md[1], b->md[1]);
+}
+
 static size_t scratch_bytes(const dcv_conv *c)
 {
     if (c->wound)
@@ -603,6 +611,7 @@ const dcv_backend dcv_backend_onednn = {
     .call_new = call_new,
     .call_free = call_free,
     .packed_bytes = packed_bytes,
+    .same_packing = same_packing,
     .scratch_bytes = scratch_bytes,
     .pack = pack,
     .run = run,

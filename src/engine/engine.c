@@ -46,23 +46,52 @@ static size_t bias_floats(const dcv_step *s)
     return s->desc.has_bias ? (size_t)((s->desc.oc + b - 1) / b * b) : 0;
 }
 
+/* The step of another engine of the same model that has packed the same weights the same way, or NULL. */
+static const dcv_step *lender(const dcv_engine *e, const dcv_step *s)
+{
+    const dcv_engine *o = e->o.share;
+    const int bn = e->chain[s->node].bn;
+    for (int i = 0; o && i < o->n_step; i++) {
+        const dcv_step *t = &o->step[i];
+        if (t->kind != s->kind || o->g->node[t->node].source != e->g->node[s->node].source)
+            continue;
+        const int other = o->chain[t->node].bn;
+        if ((bn < 0) != (other < 0) || bias_floats(s) != bias_floats(t))
+            return NULL;
+        if (s->kind == DCV_STEP_DENSE)
+            return s->dense.k == t->dense.k && s->dense.n == t->dense.n ? t : NULL;
+        return e->back == o->back && e->back->same_packing(s->conv, t->conv) ? t : NULL;
+    }
+    return NULL;
+}
+
+static void place_packed(dcv_engine *e, dcv_step *s, size_t bytes)
+{
+    const dcv_step *l = lender(e, s);
+    if (l) {
+        s->owner = l->owner;
+        s->packed = l->packed;
+        s->bias = l->bias;
+        return;
+    }
+    s->owner = e;
+    s->packed = e->packed_bytes;
+    s->bias = s->packed + aligned(bytes);
+    e->packed_bytes = s->bias + aligned(bias_floats(s) * sizeof(float));
+}
+
 /* Offsets of packed weights, and the largest scratch. */
 static void measure(dcv_engine *e)
 {
     for (int i = 0; i < e->n_step; i++) {
         dcv_step *s = &e->step[i];
-        size_t packed = 0, scratch = 0;
+        size_t scratch = 0;
         if (s->kind == DCV_STEP_CONV) {
-            packed = e->back->packed_bytes(s->conv);
+            place_packed(e, s, e->back->packed_bytes(s->conv));
             scratch = e->back->scratch_bytes(s->conv);
         } else if (s->kind == DCV_STEP_DENSE) {
-            packed = dcv_dense_packed_bytes(&s->dense);
+            place_packed(e, s, dcv_dense_packed_bytes(&s->dense));
             scratch = dcv_dense_scratch_bytes(&s->dense);
-        }
-        if (packed) {
-            s->packed = e->packed_bytes;
-            s->bias = s->packed + aligned(packed);
-            e->packed_bytes = s->bias + aligned(bias_floats(s) * sizeof(float));
         }
         e->scratch_bytes = scratch > e->scratch_bytes ? scratch : e->scratch_bytes;
         e->max_x = s->n_x > e->max_x ? s->n_x : e->max_x;
@@ -149,6 +178,8 @@ void dcv_engine_pack(const dcv_engine *e, void *to)
 {
     for (int i = 0; i < e->n_step; i++) {
         const dcv_step *s = &e->step[i];
+        if (s->owner != e)
+            continue;
         if (s->kind == DCV_STEP_CONV) {
             DCV_CHECK(pack_conv(e, s, to) == DCV_OK); /* scratch of one layer was refused: nothing to fall back on */
         } else if (s->kind == DCV_STEP_DENSE) {

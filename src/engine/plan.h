@@ -58,7 +58,8 @@ typedef struct dcv_step {
     dcv_conv *conv;
     dcv_conv_desc desc;
     dcv_dense dense;
-    size_t packed, bias; /* offsets into packed memory */
+    const dcv_engine *owner; /* whose packed memory has the weights */
+    size_t packed, bias;     /* offsets into it */
 } dcv_step;
 
 struct dcv_engine {

@@ -127,7 +127,7 @@ static void run_op(dcv_walk *w, const dcv_step *s, int p)
 static void run_conv(dcv_walk *w, int step, int p)
 {
     const dcv_step *s = &w->e->step[step];
-    const char *packed = w->e->packed;
+    const char *packed = s->owner->packed;
     w->e->back->run(w->call[step], blob(w, s->x[0], p).data, packed + s->packed,
                     s->desc.has_bias ? (const float *)(packed + s->bias) : NULL, blob(w, s->y[0], p).data, w->scratch);
 }
@@ -140,7 +140,7 @@ static void run_dense(dcv_walk *w, const dcv_step *s)
         x[p] = blob(w, s->x[0], p).data;
         y[p] = blob(w, s->y[0], p).data;
     }
-    const char *packed = w->e->packed;
+    const char *packed = s->owner->packed;
     dcv_dense_run(&s->dense, (const float *)(packed + s->packed), (const float *)(packed + s->bias), w->n, x, y,
                   w->scratch);
 }

@@ -62,7 +62,8 @@ static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine
         const dcv_engine_options o = {.precision = (dcv_precision)net->config->model.precision,
                                       .backend = net->backend,
                                       .seen = seen,
-                                      .n_seen = n_seen};
+                                      .n_seen = n_seen,
+                                      .share = net->engine};
         st = dcv_engine_new(g, &o, out);
     }
     dcv_free(seen);

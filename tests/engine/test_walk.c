@@ -181,6 +181,54 @@ static void check_engine(const net *n, dcv_backend_kind b, dcv_precision p, bool
     dcv_engine_free(e);
 }
 
+static void forward_one(dcv_engine *e, const float *x, float *y)
+{
+    const float *const group[1] = {x};
+    const float *const *const input[1] = {group};
+    dcv_walk *w = NULL;
+    CHECK_OK(dcv_walk_new(e, &w));
+    if (w) {
+        dcv_walk_forward(w, 1, input, NULL, NULL);
+        dcv_walk_output(w, 0, 0, y);
+    }
+    dcv_walk_free(w);
+}
+
+/* An engine for another input shape borrows packed weights and computes the same bytes as one with its own. */
+static void check_share(dcv_backend_kind b, dcv_precision p)
+{
+    net n;
+    open_net("resnet18", &n);
+    const dcv_dims big = {4, {1, 3, 96, 80}};
+    dcv_graph *g = NULL;
+    dcv_engine *lender = NULL, *own = NULL, *borrower = NULL;
+    dcv_engine_options o = {.precision = p, .backend = b};
+    n.model->in[0].dim[2] = n.model->in[0].dim[3] = -1; /* as if the file left them open */
+    CHECK_OK(dcv_graph_new(n.model, &big, 1, &g));
+    CHECK_OK(dcv_engine_new(n.graph, &o, &lender));
+    if (!g || !lender)
+        return;
+    CHECK_OK(dcv_engine_pack_own(lender));
+    CHECK_OK(dcv_engine_new(g, &o, &own));
+    o.share = lender;
+    CHECK_OK(dcv_engine_new(g, &o, &borrower));
+    CHECK_OK(dcv_engine_pack_own(own));
+    CHECK_OK(dcv_engine_pack_own(borrower));
+    CHECK(dcv_engine_packed_bytes(borrower) < dcv_engine_packed_bytes(own) / 2);
+    float *x = dcv_alloc((size_t)dcv_count(&big), sizeof *x), y[2][10];
+    for (int64_t i = 0; i < dcv_count(&big); i++)
+        x[i] = (float)(i * 7919 % 256) / 256 - 0.5f;
+    forward_one(own, x, y[0]);
+    forward_one(borrower, x, y[1]);
+    CHECK(!memcmp(y[0], y[1], sizeof y[0]));
+    dcv_free(x);
+    dcv_engine_free(borrower);
+    dcv_engine_free(own);
+    dcv_engine_free(lender);
+    dcv_graph_free(g);
+    close_net(&n);
+}
+
 int main(void)
 {
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
@@ -197,6 +245,11 @@ int main(void)
         }
         close_net(&n);
     }
+    check_share(DCV_BACKEND_BLAS, DCV_STRICT);
+#ifdef DCV_HAVE_ONEDNN
+    check_share(DCV_BACKEND_ONEDNN, DCV_STRICT);
+    check_share(DCV_BACKEND_ONEDNN, DCV_FAST);
+#endif
     CHECK(dcv_alloc_balance() == 0);
     return check_end();
 }
