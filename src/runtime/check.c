@@ -1,6 +1,7 @@
 /* check.c -- what a run would do, without doing it. */
 #include <unistd.h>
 
+#include "deconvoy/journal.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/run.h"
 #include "runtime/budget.h"
@@ -45,6 +46,25 @@ static dcv_status explain_memory(const dcv_job_kind *kind, dcv_job *job, const d
     return DCV_OK;
 }
 
+/* A .part: how far it is, or why it cannot be gone on with. */
+static dcv_status explain_part(const dcv_output *o, const dcv_config *c, const dcv_job *job, const plan_hash *h,
+                               FILE *to)
+{
+    if (access(o->part, F_OK))
+        return DCV_OK;
+    char *differs;
+    dcv_journal_summary j;
+    DCV_TRY(plan_compare(o->part, c, job, h, &differs));
+    dcv_status st = dcv_journal_summarise(o->final, &j);
+    if (st == DCV_OK && differs)
+        fprintf(to, "under way: another plan (%s); run would refuse (78) without --fresh\n", differs);
+    else if (st == DCV_OK)
+        fprintf(to, "under way: %lld of %lld units of phase %d are done; run would go on from there\n",
+                (long long)j.units, (long long)j.all_units, j.phase);
+    dcv_free(differs);
+    return st;
+}
+
 static dcv_status explain_output(const dcv_output *o, const dcv_store *s, const dcv_config *c, const dcv_job *job,
                                  const plan_hash *h, FILE *to)
 {
@@ -64,7 +84,7 @@ static dcv_status explain_output(const dcv_output *o, const dcv_store *s, const 
             fprintf(to, "there already: complete, of this plan; run would have nothing to do\n");
         dcv_free(differs);
     }
-    return DCV_OK;
+    return explain_part(o, c, job, h, to);
 }
 
 static dcv_status explain(const dcv_job_kind *kind, dcv_job *job, dcv_store *s, dcv_output *o, const dcv_config *c,
