@@ -63,7 +63,9 @@ static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine
                                       .backend = net->backend,
                                       .seen = seen,
                                       .n_seen = n_seen,
-                                      .share = net->engine};
+                                      .share = net->engine,
+                                      .back = seen,
+                                      .n_back = own->options.back ? n_seen : 0};
         st = dcv_engine_new(g, &o, out);
     }
     dcv_free(seen);
@@ -445,6 +447,8 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
     if (a->group)
         DCV_TRY(a->group(a->ctx, view, item, n));
     dcv_walk_forward(view->walk, n, input, a->see, a->ctx);
+    if (a->walked)
+        DCV_TRY(a->walked(a->ctx, view, item, n, picture, r));
     for (int k = 0; k < n; k++) {
         DCV_TRY(a->done(a->ctx, view, item[k], k, r));
         DCV_TRY(put_row(net, &u->item[at[k]], item[k], r));

@@ -17,6 +17,7 @@ typedef struct dcv_network_options {
     /* Values that the walk must show, by name, for a graph of any size; NULL: none. */
     dcv_status (*choose)(void *ctx, const dcv_graph *g, int *seen, int *n_seen);
     void *ctx;
+    bool back; /* walks back start from those values */
 } dcv_network_options;
 
 /* One network compiled for one input size, and one thread's walk over it. */
@@ -63,12 +64,15 @@ dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input) DCV_MU
 void dcv_network_drop(void *input);
 
 /* What a job does with a unit's items: group is called before the walk over up to DCV_GROUP of them
- * (may be NULL), see for each observed value (picture is its place in the group), done after the walk of a group;
- * failed for an item that could not be read.  All in item order. */
+ * (may be NULL), see for each observed value (picture is its place in the group), walked after the walk of a
+ * group (may be NULL; picture: the inputs), done for each of its items; failed for an item that could not be read.  All
+ * in item order. */
 typedef struct dcv_unit_actions {
     void *ctx;
     dcv_observe_fn see;
     dcv_status (*group)(void *ctx, const dcv_view *view, const int64_t *item, int n);
+    dcv_status (*walked)(void *ctx, const dcv_view *view, const int64_t *item, int n, const float *const *picture,
+                         dcv_result *r);
     dcv_status (*done)(void *ctx, const dcv_view *view, int64_t item, int picture, dcv_result *r);
     dcv_status (*failed)(void *ctx, int64_t item, dcv_result *r);
 } dcv_unit_actions;
