@@ -59,8 +59,20 @@ int dcv_graph_find(const dcv_graph *g, const char *name)
     return -1;
 }
 
+/* A layer is its output tensor; people often write the node that makes it. */
+static const char *output_of(const dcv_graph *g, const char *node)
+{
+    for (int i = 0; i < g->n_node; i++)
+        if (strcmp(g->node[i].name, node) == 0 && g->node[i].out[0] >= 0)
+            return g->value[g->node[i].out[0]].name;
+    return NULL;
+}
+
 dcv_status dcv_graph_unknown(const dcv_graph *g, const char *name)
 {
+    const char *output = output_of(g, name);
+    if (output)
+        return dcv_fail(DCV_ECONFIG, "\"%s\" is a node; a layer is named by its output, \"%s\"", name, output);
     const char **names = dcv_alloc((size_t)g->n_value + 1, sizeof *names), *near;
     size_t n = 0;
     if (!names)
@@ -70,7 +82,8 @@ dcv_status dcv_graph_unknown(const dcv_graph *g, const char *name)
             names[n++] = g->value[v].name;
     near = dcv_nearest(name, names, n);
     dcv_free(names);
-    return dcv_fail(DCV_ECONFIG, "no layer \"%s\" in the model%s%s", name, near ? "; nearest: " : "", near ? near : "");
+    return dcv_fail(DCV_ECONFIG, "no layer \"%s\" in the model; `inspect` lists them as outputs%s%s", name,
+                    near ? "; nearest: " : "", near ? near : "");
 }
 
 int64_t dcv_node_macs(const dcv_graph *g, int node)

@@ -237,9 +237,11 @@ static dcv_status numbers_of_names(dcv_manifest *m, const dcv_labels *labels, in
     qsort(other, (size_t)n_other, sizeof *other, by_text);
     for (int32_t i = 0; i < n_other; i++)
         number[*slot_of(m, other[i], strlen(other[i]))] = i;
-    if (n_other && n_other < m->n_text)
-        dcv_log_warning("%d of %d label names are not in model.labels (the first: %s); they are numbered from 0",
-                        n_other, m->n_text, other[0]);
+    if (n_other && labels)
+        dcv_log_warning(
+            "%d of %d label names are not in model.labels (the first: %s); they are numbered from 0, which are "
+            "other classes of the model",
+            n_other, m->n_text, other[0]);
     dcv_free(other);
     return DCV_OK;
 }
