@@ -201,7 +201,7 @@ static void grow(dcv_engine *e, int head, bool conv)
         n = next(e, &e->chain[head]);
     if (n >= 0 && conv && take_sum(e, head, n))
         n = next(e, &e->chain[head]);
-    if (n >= 0)
+    if (n >= 0 && (conv || e->level[n] == e->level[head])) /* a group's product stays in the group's level */
         take_act(e, head, n);
 }
 

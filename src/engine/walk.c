@@ -145,6 +145,15 @@ static void run_dense(dcv_walk *w, const dcv_step *s)
                   w->scratch);
 }
 
+static void run_copy(const dcv_walk *w, const dcv_step *s, int p)
+{
+    const int end = p < 0 ? w->n : p + 1;
+    for (int q = p < 0 ? 0 : p; q < end; q++) {
+        const dcv_blob x = blob(w, s->x[0], q), y = blob(w, s->y[0], q);
+        dcv_blob_copy(&x, &y);
+    }
+}
+
 /* Show the observer what step s made of picture p. */
 static void show(const dcv_walk *w, const dcv_step *s, int p)
 {
@@ -175,11 +184,9 @@ static void run(dcv_walk *w, int step, int p)
     case DCV_STEP_DENSE:
         run_dense(w, s);
         break;
-    case DCV_STEP_COPY: {
-        const dcv_blob x = blob(w, s->x[0], p), y = blob(w, s->y[0], p);
-        dcv_blob_copy(&x, &y);
+    case DCV_STEP_COPY:
+        run_copy(w, s, p);
         break;
-    }
     case DCV_STEP_VIEW:
         break;
     }
