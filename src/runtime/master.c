@@ -126,8 +126,13 @@ const master_sums *master_totals(const master *m)
     return &m->sums;
 }
 
+static bool all_folded(const master *m);
+
 bool master_is_through(const master *m)
 {
+    /* A phase that a stop found complete must be folded as well, or it would be finished with what there is. */
+    if (m->status == DCV_OK && m->list && !dcv_worklist_left(m->list) && !all_folded(m))
+        return false;
     for (int r = 0; m->stops_sent && r < m->o.ranks; r++) {
         const peer *q = &m->peer[r];
         if (q->bye_hellos < 0 || q->n_hellos < q->bye_hellos || q->n_dones < q->bye_dones)

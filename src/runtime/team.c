@@ -49,6 +49,7 @@ typedef struct engine_thread {
     finished *hold;      /* finished units whose state is not yet in a file */
     int64_t n_saves;
     _Atomic int64_t unkept; /* number of a saving that is not yet reported: the state before it must stay; 0: none */
+    bool lost;              /* that saving failed: what came after it is not kept either */
     team_times spent;
 } engine_thread;
 
@@ -269,6 +270,16 @@ void team_kept(team *t, const finished *f)
     pthread_mutex_unlock(&t->lock);
 }
 
+void team_lost(team *t, const finished *f)
+{
+    if (!f->save)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->engine[f->thread].lost = true;
+    pthread_cond_broadcast(&t->work);
+    pthread_mutex_unlock(&t->lock);
+}
+
 /* Nothing is read for a unit that kills its process. */
 static dcv_status read_input(team *t, int64_t unit, void **input)
 {
@@ -356,6 +367,10 @@ static finished *work(engine_thread *e, unit_task *task)
 static void let_go(engine_thread *e)
 {
     team *t = e->team;
+    if (e->hold && e->lost) {
+        finished_free(e->hold);
+        e->hold = NULL;
+    }
     if (!e->hold || !t->cancelled || e->unkept)
         return;
     piece *p = t->pieces;
@@ -555,6 +570,8 @@ dcv_status team_phase(team *t, int p, const dcv_phase *phase)
     for (int i = 0; i < t->o.threads && st == DCV_OK; i++) {
         engine_thread *e = &t->engine[i];
         dcv_free(e->state);
+        e->unkept = 0;
+        e->lost = false;
         e->state = phase->state_bytes ? dcv_alloc(1, phase->state_bytes) : NULL;
         e->state_bytes = phase->state_bytes;
         if (phase->state_bytes && !e->state)

@@ -56,6 +56,9 @@ int team_wants(team *t);
 finished *team_collect(team *t);
 void finished_free(finished *f);
 
+/* A state could not be brought to disk: what its thread has computed since is dropped. */
+void team_lost(team *t, const finished *f);
+
 /* A state is on disk and reported: its thread may write the next one over the one before. */
 void team_kept(team *t, const finished *f);
 

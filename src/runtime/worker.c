@@ -217,8 +217,10 @@ static bool sync_end(worker *w)
     if (err) { /* the pages are lost: none of this is done */
         char text[512];
         snprintf(text, sizeof text, "%s: %s", w->o.out->part, strerror(err));
-        batch_clear(&w->syncing);
         fail_all(w, DCV_EIO, text);
+        for (const finished *f = w->syncing.first; f; f = f->next)
+            team_lost(w->team, f);
+        batch_clear(&w->syncing);
     } else {
         report_all(w, &w->syncing);
     }

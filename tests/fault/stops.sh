@@ -23,6 +23,18 @@ same "$dir/reference.h5" "$dir/s.h5"
 alone "$dir/s.h5"
 grep -q '"resumed_units": 0,' "$dir/s.run.json" && bad "nothing was resumed"
 
+# A signal when only the first block is under way: all are done then, and all must be in the result.
+few="items=9 per_unit=3 phases=1 threads=2"
+want 0 "$toy" "$dir/few.h5" $few
+"$toy" "$dir/late.h5" $few slow_us=2000000 2> "$dir/err" &
+pid=$!
+sleep 1.2
+kill -USR1 $pid
+wait $pid
+case $? in 0 | 75) ;; *) bad "a stop in the last unit: $(cat "$dir/err")" ;; esac
+want 0 "$toy" "$dir/late.h5" $few
+same "$dir/few.h5" "$dir/late.h5"
+
 # USR1 to mpirun.
 "$mpiexec" -q --oversubscribe --bind-to none -n 3 "$toy" "$dir/u.h5" $job 2> "$dir/err" &
 pid=$!

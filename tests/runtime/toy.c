@@ -20,10 +20,11 @@
 #include "deconvoy/run.h"
 
 typedef struct toy_options {
-    int64_t items, per_unit, sleep_us, fail_every, ranks_differ, data_error_at, fault_at, signal, empty;
+    int64_t items, per_unit, sleep_us, fail_every, ranks_differ, data_error_at, fault_at, signal, empty, slow_us,
+        phases;
 } toy_options;
 
-static toy_options opt = {.items = 100, .per_unit = 3, .data_error_at = -1, .fault_at = -1};
+static toy_options opt = {.items = 100, .per_unit = 3, .data_error_at = -1, .fault_at = -1, .phases = 2};
 
 typedef struct toy_state {
     int64_t sum, count;
@@ -69,7 +70,7 @@ static dcv_status toy_open(const dcv_config *c, dcv_share *share, int threads, d
     }
     t->job = (dcv_job){.kind = opt.empty ? &bare_kind : &toy_kind,
                        .config = c,
-                       .n_phases = opt.empty ? 1 : 2,
+                       .n_phases = opt.empty ? 1 : (int)opt.phases,
                        .n_items = opt.empty ? 0 : opt.items,
                        .numerics = "toy",
                        .thread_bytes = 1000 * threads,
@@ -173,6 +174,8 @@ static dcv_status toy_compute(dcv_job *j, int p, int64_t u, int thread, void *in
     dcv_status st = DCV_OK;
     if (opt.sleep_us)
         usleep((useconds_t)(opt.sleep_us * (1 + u % 3)));
+    if (opt.slow_us && p == 0 && u == 0)
+        usleep((useconds_t)opt.slow_us);
     if (u == opt.data_error_at)
         st = dcv_fail(DCV_EDATA, "unit %lld: bad data", (long long)u);
     if (u == opt.fault_at && p == 0)
@@ -266,6 +269,8 @@ int main(int argc, char **argv)
         {"fault_at", &opt.fault_at},
         {"signal", &opt.signal},
         {"empty", &opt.empty},
+        {"slow_us", &opt.slow_us},
+        {"phases", &opt.phases},
         {"threads", &threads},
         {"memory", &memory},
         {"fresh", &fresh},
