@@ -147,7 +147,7 @@ static dcv_status make_skeleton(dcv_output *o, const char *tmp)
 }
 
 /* Is there room at all?  HDF5 is a bad teller of full disks. */
-static dcv_status check_space(dcv_output *o)
+dcv_status output_space(dcv_output *o)
 {
     struct statvfs fs;
     int64_t bytes = SKELETON_BYTES;
@@ -162,7 +162,7 @@ static dcv_status check_space(dcv_output *o)
 static dcv_status create(dcv_output *o, const char *tmp)
 {
     unlink(tmp);
-    DCV_TRY(check_space(o));
+    DCV_TRY(output_space(o));
     DCV_TRY(make_skeleton(o, tmp));
     const int fd = open(tmp, O_RDWR | O_CLOEXEC);
     int err = fd < 0 ? errno : reserve(fd, o->file_bytes);

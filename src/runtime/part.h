@@ -56,6 +56,9 @@ dcv_status output_folder(dcv_output *o) DCV_MUST_USE;
  * DCV_EIO "needs X, free Y"; then nothing is left.  Rank 0 only. */
 dcv_status output_create(dcv_output *o) DCV_MUST_USE;
 
+/* Is there room for it?  DCV_EIO "needs X, free Y".  Rank 0 only. */
+dcv_status output_space(dcv_output *o) DCV_MUST_USE;
+
 /* The .part of an earlier start: learn its offsets.  DCV_EDATA if it does not hold what is declared. Rank 0 only. */
 dcv_status output_attach(dcv_output *o) DCV_MUST_USE;
 

@@ -206,12 +206,17 @@ static dcv_status go_on(run *r)
 /* An old journal must be gone, for good, before a new .part takes its place. */
 static dcv_status start_over(run *r)
 {
+    DCV_TRY(output_space(r->out)); /* before anything is given up for it */
     DCV_TRY(tidy(r->out));
     const int err = r->out->disk ? file_sync_folder(r->out->folder) : 0;
     if (err)
         return dcv_fail(DCV_EIO, "%s: %s", r->out->folder, strerror(err));
-    DCV_TRY(inputs_keep(r->out, r->job->dataset));
-    return output_create(r->out);
+    dcv_status st = inputs_keep(r->out, r->job->dataset);
+    if (st == DCV_OK)
+        st = output_create(r->out);
+    if (st != DCV_OK)
+        inputs_remove(r->out);
+    return st;
 }
 
 static dcv_status make_output(run *r)

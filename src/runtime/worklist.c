@@ -181,6 +181,8 @@ bool dcv_worklist_again(dcv_worklist *w, int worker, double now_s, dcv_grant *ou
         const outgoing *g = &w->out[i];
         if (g->worker < 0 || g->worker == worker || g->copies || g->is_copy || !silent(w, g, now_s))
             continue;
+        if (w->o.gather && g->units.first % w->block)
+            continue; /* its worker may have written over the state that it began with */
         if (oldest < 0 || g->since_s < w->out[oldest].since_s)
             oldest = i;
     }

@@ -110,9 +110,25 @@ static void silence(void)
     dcv_worklist_free(w);
 }
 
+/* The rest of a block begins with a state that its worker writes over: it is given once. */
+static void silent_rest(void)
+{
+    const dcv_worklist_options o = {4096, true, 2, 1};
+    dcv_worklist *w;
+    dcv_grant g, again;
+    CHECK_OK(dcv_worklist_new(&o, &w));
+    CHECK(dcv_worklist_skip(w, (dcv_range){0, 1}) == 1);
+    CHECK(dcv_worklist_take(w, 0, 0, &g) && g.units.first == 1 && g.units.count == 3);
+    CHECK(!dcv_worklist_again(w, 1, 1e6, &again));
+    CHECK(dcv_worklist_take(w, 0, 0, &g) && g.units.first == 4);
+    CHECK(dcv_worklist_again(w, 1, 1e6, &again) && again.units.first == 4);
+    dcv_worklist_free(w);
+}
+
 int main(void)
 {
     blocks();
+    silent_rest();
     const int64_t n[] = {0, 1, 2, 63, 64, 65, 1000, 3000, 70000};
     for (size_t i = 0; i < sizeof n / sizeof *n; i++)
         for (int workers = 1; workers <= 5; workers++) {
