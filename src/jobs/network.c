@@ -290,11 +290,29 @@ void dcv_network_drop(void *input)
     dcv_free(u);
 }
 
+/* NaN or infinity in float input is the item's failure: what a network makes of it is no answer, and differs between
+ * back ends (a fused ReLU may turn NaN into 0). */
+static dcv_status check_finite(const dcv_network *net, int64_t i, const dcv_item *it)
+{
+    const int64_t n = dcv_count(&it->dims);
+    for (int64_t k = 0; k < n; k++)
+        if (!isfinite(it->input[k]))
+            return dcv_fail(DCV_EDATA, "%s: %s at element %lld of its input", dcv_dataset_item_name(net->dataset, i),
+                            isnan(it->input[k]) ? "NaN" : "infinity", (long long)k);
+    return DCV_OK;
+}
+
+static dcv_status read_item(const dcv_network *net, int64_t i, dcv_item *to)
+{
+    DCV_TRY(dcv_dataset_read(net->dataset, i, DCV_READ_INPUT, to));
+    return net->dataset->is_float ? check_finite(net, i, to) : DCV_OK;
+}
+
 /* Items [from, to) of a unit.  What fails is kept as that item's message. */
 static dcv_status read_items(const dcv_network *net, unit_input *u, int from, int to)
 {
     for (int i = from; i < to; i++) {
-        if (dcv_dataset_read(net->dataset, u->first + i, DCV_READ_INPUT, &u->item[i]) == DCV_OK)
+        if (read_item(net, u->first + i, &u->item[i]) == DCV_OK)
             continue;
         u->error[i] = dcv_strdup(dcv_message());
         if (!u->error[i])
