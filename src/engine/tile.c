@@ -136,8 +136,10 @@ typedef struct place {
     const float *x, *w, *bias;
     float *y;
     int64_t row, plane; /* floats from an input row to the next, from a block to the next */
+    int64_t lo, hi;     /* kernel rows that do not lie in the border */
     int64_t blocks;     /* input blocks to sum */
-    const float *ahead; /* weights to fetch meanwhile */
+    const float *ahead; /* weights to fetch meanwhile, */
+    int64_t second;     /* and the distance of a second line, 0: one line at a time */
     bool first, last;
 } place;
 
@@ -169,7 +171,8 @@ DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t 
     const int64_t slab = t->d.out[0] * (t->d.n_space == 2 ? t->d.out[1] : 1) * B;
     const int64_t row = t->dilation_h * p->row, column = t->dilation_w * lanes;
     const int64_t outer = lanes == 1 ? 1 : t->kernel_w, inner = lanes == 1 ? t->kernel_w : lanes;
-    const float *w = p->w, *ahead = p->ahead;
+    const int64_t weights = t->kernel_w * lanes * GROUP; /* of a kernel row */
+    const float *ahead = p->ahead;
     __m512 a[COLUMNS][4];
 #pragma GCC unroll 7
     for (int r = 0; r < n; r++)
@@ -177,13 +180,14 @@ DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t 
         for (int j = 0; j < 4; j++)
             a[r][j] = start(t, p, slab, r, j);
     for (int64_t b = 0; b < p->blocks; b++)
-        for (int64_t i = 0; i < t->kernel_h; i++)
+        for (int64_t i = p->lo; i < p->hi; i++) {
+            const float *w = p->w + (b * t->kernel_h + i) * weights;
             for (int64_t k = 0; k < outer; k++) {
                 const float *x = p->x + b * p->plane + i * row + k * column;
                 for (int64_t c = 0; c < inner; c++, w += GROUP) {
                     _mm_prefetch((const char *)ahead, _MM_HINT_T1);
-                    _mm_prefetch((const char *)(ahead + 16), _MM_HINT_T1);
-                    ahead += 32;
+                    _mm_prefetch((const char *)(ahead + p->second), _MM_HINT_T1);
+                    ahead += p->second + 16;
                     const __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16), w2 = _mm512_load_ps(w + 32);
 #pragma GCC unroll 7
                     for (int r = 0; r < n; r++) {
@@ -196,6 +200,7 @@ DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t 
                     }
                 }
             }
+        }
 #pragma GCC unroll 7
     for (int r = 0; r < n; r++)
 #pragma GCC unroll 4
@@ -271,22 +276,41 @@ static void find_input(const dcv_tile *t, const map *m, int64_t r, int64_t c, in
     p->plane = m->h * m->w * t->lanes;
 }
 
-/* All tiles of one output group, over one chunk of input blocks.  A row is cut into tiles of nearly equal width.  The
- * first two fetch the weights of the next chunk, which lie behind these. */
+/* Kernel rows that meet the input when output row r is summed: those in the border add nothing. */
+static void find_rows(const dcv_tile *t, int64_t r, place *p)
+{
+    const int64_t above = t->pad_h - r * t->stride_h, inside = t->in_h + above, d = t->dilation_h;
+    p->lo = above > 0 ? (above + d - 1) / d : 0;
+    p->hi = inside > 0 ? (inside + d - 1) / d : 0;
+    p->hi = p->hi < t->kernel_h ? p->hi : t->kernel_h;
+}
+
+/* The nth of n tiles fetches its share of the weights of the next chunk, which lie behind these: the first two do, or
+ * the second to fifth where there are so many (then memory keeps up better). */
+static void fetch_ahead(place *p, int64_t weights, int64_t nth, int64_t n)
+{
+    const int64_t shares = n < 6 ? 2 : 4, mine = nth - (n >= 6);
+    p->second = n < 6 ? 16 : 0;
+    p->ahead = p->w + (mine >= 0 && mine < shares ? weights + mine * (weights / shares) : 0);
+}
+
+/* All tiles of one output group, over one chunk of input blocks.  A row is cut into tiles of nearly equal width. */
 static void sweep(const dcv_tile *t, const map *m, place p)
 {
     const int64_t tiles = (t->out_w + COLUMNS - 1) / COLUMNS, weights = p.blocks * taps(t) * t->lanes * GROUP;
     const tile_fn *fn = functions(t->stride_w * t->lanes);
     int64_t nth = 0;
-    for (int64_t r = 0; r < t->out_h; r++)
+    for (int64_t r = 0; r < t->out_h; r++) {
+        find_rows(t, r, &p);
         for (int64_t left = tiles, c = 0; left > 0; left--, nth++) {
             const int64_t n = (t->out_w - c + left - 1) / left;
             find_input(t, m, r * t->stride_h - m->pad_h, c * t->stride_w - m->pad_w, n, &p);
-            p.ahead = nth < 2 ? p.w + weights + nth * (weights / 2) : p.w;
+            fetch_ahead(&p, weights, nth, tiles * t->out_h);
             fn[n - 1](t, &p);
             p.y += n * B;
             c += n;
         }
+    }
 }
 
 static void run_picture(const dcv_tile *t, const float *x, const float *packed, const float *bias, float *y,
@@ -327,6 +351,10 @@ void dcv_tile_product(int64_t n, int64_t ld, int64_t blocks, const float *x, con
                         .kernel_w = 1,
                         .stride_h = 1,
                         .stride_w = 1,
+                        .dilation_h = 1,
+                        .dilation_w = 1,
+                        .in_h = 1,
+                        .in_w = ld,
                         .out_h = 1,
                         .out_w = n};
     const map m = {.x = x, .h = 1, .w = ld};
