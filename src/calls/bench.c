@@ -8,12 +8,13 @@
 #include <time.h>
 #include "calls/call.h"
 #include "deconvoy/engine.h"
+#include "deconvoy/rule.h"
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 #define DCV_X86 1
 #endif
 
-enum { MAX_THREADS = 256, MAX_BATCH = 4096, MIN_ROUNDS = 5, MAX_ROUNDS = 200 };
+enum { MAX_THREADS = 256, MAX_BATCH = 4096, MIN_ROUNDS = 5, MAX_ROUNDS = 200, MAX_WALKS = 16 };
 static const double bench_seconds = 2.0;
 
 typedef struct args {
@@ -22,6 +23,7 @@ typedef struct args {
     dcv_precision precision;
     dcv_ints shape;
     int64_t shape_v[DCV_MAX_RANK];
+    bool walk[MAX_WALKS]; /* 0: forward; i: forward and back under rule i - 1 */
     bool layers, json;
 } args;
 
@@ -32,6 +34,9 @@ typedef struct lane {
     const float **group; /* [n_in][DCV_GROUP] the same one, all over */
     const float *const **input;
     int64_t n; /* pictures a round */
+    const dcv_graph *graph;
+    const dcv_rule *rule; /* NULL: forward only */
+    float *map[DCV_GROUP], *answer;
 } lane;
 
 typedef struct bench {
@@ -41,7 +46,8 @@ typedef struct bench {
     dcv_engine *engine;
     dcv_backend_kind backend;
     lane *lane;
-    double peak_gflops, ms, gflops;
+    double peak_gflops, ms[MAX_WALKS], gflops[MAX_WALKS];
+    int walk;        /* that is being timed */
     double *layer_s; /* [n_node] of one picture */
 } bench;
 
@@ -97,16 +103,33 @@ static dcv_status precision(const char *text, args *a)
     return DCV_OK;
 }
 
-static dcv_status walks(const char *text)
+static const char *walk_name(int w)
 {
-    if (text && !strcmp(text, "forward"))
-        return DCV_OK;
-    return dcv_fail(DCV_EUSAGE, "bench: --walks %s; this version has forward only", text ? text : "");
+    const dcv_rule *r = w ? dcv_rule_at(w - 1) : NULL;
+    return w ? r ? r->name : NULL : "forward";
+}
+
+static dcv_status walks(const char *text, args *a)
+{
+    memset(a->walk, 0, sizeof a->walk);
+    for (const char *p = text; p && *p;) {
+        const size_t n = strcspn(p, ",");
+        int w = 0;
+        while (walk_name(w) && (strlen(walk_name(w)) != n || memcmp(walk_name(w), p, n)))
+            w++;
+        if (!walk_name(w) || w >= MAX_WALKS)
+            return dcv_fail(DCV_EUSAGE,
+                            "bench: --walks %s; expected a list of forward, gradient, deconvnet, guided_backprop",
+                            text);
+        a->walk[w] = true;
+        p += n + (p[n] == ',');
+    }
+    return text && *text ? DCV_OK : dcv_fail(DCV_EUSAGE, "bench: --walks wants a list");
 }
 
 static dcv_status parse(int argc, char **argv, args *a)
 {
-    *a = (args){.batch = 1, .threads = 1, .precision = DCV_FAST};
+    *a = (args){.batch = 1, .threads = 1, .precision = DCV_FAST, .walk = {true}};
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         int used = 1;
@@ -121,7 +144,7 @@ static dcv_status parse(int argc, char **argv, args *a)
         else if (!strcmp(word, "--precision"))
             DCV_TRY(precision(value, a));
         else if (!strcmp(word, "--walks"))
-            DCV_TRY(walks(value));
+            DCV_TRY(walks(value, a));
         else if (!strcmp(word, "--input-shape"))
             DCV_TRY(shape(value, a));
         else if (word[0] == '-')
@@ -229,7 +252,11 @@ static dcv_status graph_open(bench *b)
 static dcv_status engine_open(bench *b)
 {
     DCV_TRY(dcv_backend_choose(&b->backend));
-    const dcv_engine_options o = {.precision = b->a.precision, .backend = b->backend};
+    const int from = b->graph->logits;
+    const dcv_engine_options o = {
+        .precision = b->a.precision, .backend = b->backend, .back = &from, .n_back = b->walk > 0};
+    if (b->walk && from < 0)
+        return dcv_fail(DCV_EUSAGE, "bench: --walks: %s has no logits to walk back from", b->a.model);
     DCV_TRY(dcv_engine_new(b->graph, &o, &b->engine));
     return dcv_engine_pack_own(b->engine);
 }
@@ -238,6 +265,16 @@ static dcv_status lane_open(const bench *b, lane *l)
 {
     const size_t n_in = (size_t)b->graph->n_in;
     l->n = b->a.batch;
+    l->graph = b->graph;
+    l->rule = b->walk ? dcv_rule_at(b->walk - 1) : NULL;
+    for (int p = 0; l->rule && p < DCV_GROUP; p++) {
+        l->map[p] = dcv_alloc((size_t)dcv_count(&b->graph->value[b->graph->in[0]].dims), sizeof(float));
+        if (!l->map[p])
+            return DCV_ENOMEM;
+    }
+    l->answer = dcv_alloc((size_t)dcv_count(&b->graph->value[b->graph->out[0]].dims), sizeof(float));
+    if (!l->answer)
+        return DCV_ENOMEM;
     l->picture = dcv_alloc(n_in, sizeof *l->picture);
     l->group = dcv_alloc(n_in * DCV_GROUP, sizeof *l->group);
     l->input = dcv_alloc(n_in, sizeof *l->input);
@@ -268,15 +305,16 @@ static void lane_close(const bench *b, lane *l)
     dcv_free(l->picture);
     dcv_free(l->group);
     dcv_free(l->input);
+    dcv_free(l->answer);
+    for (int p = 0; p < DCV_GROUP; p++)
+        dcv_free(l->map[p]);
 }
 
 static dcv_status set_up(bench *b)
 {
-    DCV_TRY(graph_open(b));
     DCV_TRY(engine_open(b));
     b->lane = dcv_alloc((size_t)b->a.threads, sizeof *b->lane);
-    b->layer_s = dcv_alloc((size_t)b->graph->n_node, sizeof *b->layer_s);
-    if (!b->lane || !b->layer_s)
+    if (!b->lane)
         return DCV_ENOMEM;
     for (int t = 0; t < b->a.threads; t++)
         DCV_TRY(lane_open(b, &b->lane[t]));
@@ -288,19 +326,37 @@ static void tear_down(bench *b)
     for (int t = 0; b->lane && t < b->a.threads; t++)
         lane_close(b, &b->lane[t]);
     dcv_free(b->lane);
-    dcv_free(b->layer_s);
     dcv_engine_free(b->engine);
-    dcv_graph_free(b->graph);
-    dcv_model_free(b->model);
+    b->lane = NULL;
+    b->engine = NULL;
 }
 
 /* ---- timing ---- */
 
+/* From the top logit of each picture. */
+static void walk_back(lane *l, int n)
+{
+    const int64_t classes = dcv_count(&l->graph->value[l->graph->out[0]].dims);
+    static const float one = 1;
+    int64_t top = 0;
+    dcv_seed seed[DCV_GROUP];
+    dcv_walk_output(l->walk, 0, 0, l->answer);
+    for (int64_t i = 1; i < classes; i++)
+        top = l->answer[i] > l->answer[top] ? i : top;
+    for (int p = 0; p < n; p++)
+        seed[p] = (dcv_seed){p, 1, &top, &one};
+    dcv_walk_backward(l->walk, l->rule, l->graph->logits, seed, n, l->graph->in[0], l->map);
+}
+
 static void *round_of(void *ctx)
 {
     lane *l = ctx;
-    for (int64_t left = l->n; left > 0; left -= DCV_GROUP)
-        dcv_walk_forward(l->walk, (int)(left < DCV_GROUP ? left : DCV_GROUP), l->input, NULL, NULL);
+    for (int64_t left = l->n; left > 0; left -= DCV_GROUP) {
+        const int n = (int)(left < DCV_GROUP ? left : DCV_GROUP);
+        dcv_walk_forward(l->walk, n, l->input, NULL, NULL);
+        if (l->rule)
+            walk_back(l, n);
+    }
     return NULL;
 }
 
@@ -330,8 +386,8 @@ static void time_walks(bench *b)
         s[n++] = round_all(b);
     qsort(s, (size_t)n, sizeof *s, ascending);
     const double each = s[n / 2] / (double)(b->a.batch * b->a.threads);
-    b->ms = 1e3 * each;
-    b->gflops = 2e-9 * (double)dcv_graph_macs(b->graph) / each;
+    b->ms[b->walk] = 1e3 * each;
+    b->gflops[b->walk] = 2e-9 * (b->walk ? 2 : 1) * (double)dcv_graph_macs(b->graph) / each;
 }
 
 /* Best time of each node over some rounds of the first lane, per picture. */
@@ -404,8 +460,15 @@ static void print_json(const bench *b)
     printf(", \"batch\": %lld, \"threads\": %lld, \"precision\": \"%s\", \"backend\": \"%s\", \"peak_gflops\": %.3f, ",
            (long long)b->a.batch, (long long)b->a.threads, b->a.precision == DCV_FAST ? "fast" : "strict",
            dcv_backend_numerics(b->backend), b->peak_gflops);
-    printf("\"walks\": {\"forward\": {\"ms_per_picture\": %.6f, \"gflops\": %.3f}}, \"peak_rss_bytes\": %lld", b->ms,
-           b->gflops, (long long)peak_rss());
+    printf("\"walks\": {");
+    const char *comma = "";
+    for (int w = 0; w < MAX_WALKS; w++)
+        if (b->a.walk[w]) {
+            printf("%s\"%s\": {\"ms_per_picture\": %.6f, \"gflops\": %.3f}", comma, walk_name(w), b->ms[w],
+                   b->gflops[w]);
+            comma = ", ";
+        }
+    printf("}, \"peak_rss_bytes\": %lld", (long long)peak_rss());
     if (b->a.layers)
         print_layers_json(b);
     printf("}\n");
@@ -436,7 +499,9 @@ static void print_text(const bench *b)
            b->a.precision == DCV_FAST ? "fast" : "strict");
     printf("batch, threads   %lld, %lld\n", (long long)b->a.batch, (long long)b->a.threads);
     printf("peak             %.1f GFLOP/s\n", b->peak_gflops);
-    printf("forward          %.3f ms per picture, %.1f GFLOP/s\n", b->ms, b->gflops);
+    for (int w = 0; w < MAX_WALKS; w++)
+        if (b->a.walk[w])
+            printf("%-16s %.3f ms per picture, %.1f GFLOP/s\n", walk_name(w), b->ms[w], b->gflops[w]);
     printf("packed weights   %.1f MB\n", 1e-6 * (double)dcv_engine_packed_bytes(b->engine));
     printf("walk memory      %.1f MB per thread\n", 1e-6 * (double)dcv_walk_bytes(b->engine));
     printf("peak resident    %.1f MB\n", 1e-6 * (double)peak_rss());
@@ -444,23 +509,43 @@ static void print_text(const bench *b)
         print_layers(b);
 }
 
+/* Each kind of walk on an engine of its own, forward last: it alone keeps nothing. */
+static dcv_status time_all(bench *b)
+{
+    b->layer_s = dcv_alloc((size_t)b->graph->n_node, sizeof *b->layer_s);
+    if (!b->layer_s)
+        return DCV_ENOMEM;
+    b->peak_gflops = peak() * (double)b->a.threads;
+    for (b->walk = MAX_WALKS - 1; b->walk >= 0; b->walk--) {
+        if (!b->a.walk[b->walk])
+            continue;
+        tear_down(b);
+        DCV_TRY(set_up(b));
+        time_walks(b);
+    }
+    if (b->a.layers)
+        time_layers(b);
+    return DCV_OK;
+}
+
 static dcv_status run(int argc, char **argv, int *exit_code)
 {
     (void)exit_code;
     bench b = {0};
     DCV_TRY(parse(argc, argv, &b.a));
-    const dcv_status st = set_up(&b);
+    dcv_status st = graph_open(&b);
+    if (st == DCV_OK)
+        st = time_all(&b);
     if (st == DCV_OK) {
-        b.peak_gflops = peak() * (double)b.a.threads;
-        time_walks(&b);
-        if (b.a.layers)
-            time_layers(&b);
         if (b.a.json)
             print_json(&b);
         else
             print_text(&b);
     }
     tear_down(&b);
+    dcv_free(b.layer_s);
+    dcv_graph_free(b.graph);
+    dcv_model_free(b.model);
     return st;
 }
 

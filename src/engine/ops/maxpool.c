@@ -132,7 +132,9 @@ DCV_INLINE void find(const dcv_pool_nest *n, const float *x, const dcv_taps t[3]
                 const uint32_t tap = (uint32_t)((i * n->win[1].kernel + j) * n->win[2].kernel + k);
                 const bool first = i == t[0].lo && j == t[1].lo && k == t[2].lo;
                 for (int l = 0; l < lanes; l++)
-                    won[l] = at[l] == y[l] || (first && y[l] != y[l]) ? tap : won[l];
+                    won[l] = at[l] == y[l] ? tap : won[l];
+                for (int l = 0; l < lanes && first; l++)
+                    won[l] = y[l] != y[l] ? tap : won[l];
             }
 }
 
@@ -146,7 +148,10 @@ DCV_INLINE void find_plane(const dcv_pool_nest *n, int lanes, const float *x, co
         t[1] = dcv_window_taps(&n->win[1], o / n->out[2] % n->out[1], n->in[1]);
         t[2] = dcv_window_taps(&n->win[2], o % n->out[2], n->in[2]);
         find(n, x, t, lanes, y + o * lanes, won);
-        for (int l = 0; l < lanes; l++)
+        uint8_t *bytes = (uint8_t *)saved + first + o * lanes;
+        for (int l = 0; l < lanes && each == 1; l++)
+            bytes[l] = (uint8_t)won[l];
+        for (int l = 0; l < lanes && each > 1; l++)
             put(saved, each, first + o * lanes + l, won[l]);
     }
 }
