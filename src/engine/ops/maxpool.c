@@ -5,6 +5,10 @@
  */
 #include <string.h>
 #include "engine/ops/pool.h"
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define DCV_X86 1
+#endif
 
 static const dcv_field fields[] = {DCV_WINDOW_FIELDS(dcv_pool_attr, window),
                                    {"ceil_mode", DCV_FIELD_INT, DCV_AT(dcv_pool_attr, ceil_mode), .dflt = "0", .min = 0,
@@ -167,6 +171,48 @@ DCV_CLONES static void find_any(const dcv_pool_nest *n, int lanes, const float *
         find_plane(n, 1, x, y, each, saved, first);
 }
 
+#ifdef DCV_X86
+/* The same for blocks of 16 and switches of one byte. */
+__attribute__((target("avx512f"))) static void find_avx512(const dcv_pool_nest *n, const float *x, const float *y,
+                                                           uint8_t *saved)
+{
+    dcv_taps t[3];
+    for (int64_t o = 0; o < n->out[0] * n->out[1] * n->out[2]; o++) {
+        const __m512 top = _mm512_loadu_ps(y + o * 16);
+        __m512i won = _mm512_setzero_si512();
+        t[0] = dcv_window_taps(&n->win[0], o / n->out[2] / n->out[1], n->in[0]);
+        t[1] = dcv_window_taps(&n->win[1], o / n->out[2] % n->out[1], n->in[1]);
+        t[2] = dcv_window_taps(&n->win[2], o % n->out[2], n->in[2]);
+        for (int64_t i = t[0].hi - 1; i >= t[0].lo; i--)
+            for (int64_t j = t[1].hi - 1; j >= t[1].lo; j--) {
+                const int64_t z = t[0].at + (i - t[0].lo) * n->win[0].dilation,
+                              r = t[1].at + (j - t[1].lo) * n->win[1].dilation;
+                const float *row = x + ((z * n->in[1] + r) * n->in[2] + t[2].at) * 16;
+                for (int64_t k = t[2].hi - 1; k >= t[2].lo; k--) {
+                    const __m512 v = _mm512_loadu_ps(row + (k - t[2].lo) * n->win[2].dilation * 16);
+                    const int tap = (int)((i * n->win[1].kernel + j) * n->win[2].kernel + k);
+                    won = _mm512_mask_mov_epi32(won, _mm512_cmp_ps_mask(v, top, _CMP_EQ_OQ), _mm512_set1_epi32(tap));
+                }
+            }
+        const int first = (int)((t[0].lo * n->win[1].kernel + t[1].lo) * n->win[2].kernel + t[2].lo);
+        won = _mm512_mask_mov_epi32(won, _mm512_cmp_ps_mask(top, top, _CMP_UNORD_Q), _mm512_set1_epi32(first));
+        _mm_storeu_si128((__m128i *)(saved + o * 16), _mm512_cvtepi32_epi8(won));
+    }
+}
+#endif
+
+static void find_best(const dcv_pool_nest *n, int lanes, const float *x, const float *y, size_t each, void *saved,
+                      int64_t first)
+{
+#ifdef DCV_X86
+    if (lanes == 16 && each == 1 && __builtin_cpu_supports("avx512f")) {
+        find_avx512(n, x, y, (uint8_t *)saved + first);
+        return;
+    }
+#endif
+    find_any(n, lanes, x, y, each, saved, first);
+}
+
 static void save(const dcv_graph *g, const dcv_node *nd, const dcv_io *io, void *saved)
 {
     (void)g;
@@ -177,8 +223,8 @@ static void save(const dcv_graph *g, const dcv_node *nd, const dcv_io *io, void 
     int64_t first = 0;
     for (int64_t q = 0; q < dcv_blob_outer(y); q++)
         for (int64_t b = 0; b < sy.blocks; b++, first += py)
-            find_any(&n, y->block, dcv_blob_slice(x, q) + b * px, dcv_blob_slice(y, q) + b * py, switch_bytes(nd),
-                     saved, first);
+            find_best(&n, y->block, dcv_blob_slice(x, q) + b * px, dcv_blob_slice(y, q) + b * py, switch_bytes(nd),
+                      saved, first);
 }
 
 /* Overlapping windows add. */
