@@ -140,22 +140,33 @@ static int64_t largest_output(const infer *job)
     return most;
 }
 
-static dcv_status make_scratch(infer *job)
+static dcv_status scratch_make(const infer *job, scratch *s)
 {
     const size_t most = (size_t)largest_output(job);
+    s->row = dcv_alloc(most, sizeof *s->row);
+    s->raw = dcv_alloc(most, sizeof *s->raw);
+    s->probability = dcv_alloc((size_t)job->classes, sizeof *s->probability);
+    s->order = dcv_alloc((size_t)job->classes, sizeof *s->order);
+    s->map = dcv_alloc(has_class_map(job) ? most : 0, sizeof *s->map);
+    return s->row && s->raw && s->probability && s->order && s->map ? DCV_OK : DCV_ENOMEM;
+}
+
+static void scratch_clear(scratch *s)
+{
+    dcv_free(s->row);
+    dcv_free(s->raw);
+    dcv_free(s->probability);
+    dcv_free(s->order);
+    dcv_free(s->map);
+}
+
+static dcv_status make_scratch(infer *job)
+{
     job->scratch = dcv_alloc((size_t)job->net.threads, sizeof *job->scratch);
     if (!job->scratch)
         return DCV_ENOMEM;
-    for (int t = 0; t < job->net.threads; t++) {
-        scratch *s = &job->scratch[t];
-        s->row = dcv_alloc(most, sizeof *s->row);
-        s->raw = dcv_alloc(most, sizeof *s->raw);
-        s->probability = dcv_alloc((size_t)job->classes, sizeof *s->probability);
-        s->order = dcv_alloc((size_t)job->classes, sizeof *s->order);
-        s->map = dcv_alloc(has_class_map(job) ? most : 0, sizeof *s->map);
-        if (!s->row || !s->raw || !s->probability || !s->order || !s->map)
-            return DCV_ENOMEM;
-    }
+    for (int t = 0; t < job->net.threads; t++)
+        DCV_TRY(scratch_make(job, &job->scratch[t]));
     return DCV_OK;
 }
 
@@ -180,13 +191,8 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
 static void close_job(dcv_job *base)
 {
     infer *job = (infer *)base;
-    for (int t = 0; job->scratch && t < job->net.threads; t++) {
-        dcv_free(job->scratch[t].row);
-        dcv_free(job->scratch[t].raw);
-        dcv_free(job->scratch[t].probability);
-        dcv_free(job->scratch[t].order);
-        dcv_free(job->scratch[t].map);
-    }
+    for (int t = 0; job->scratch && t < job->net.threads; t++)
+        scratch_clear(&job->scratch[t]);
     dcv_free(job->scratch);
     dcv_free(job->out);
     dcv_network_close(&job->net);
@@ -444,6 +450,21 @@ static dcv_status compute(dcv_job *base, int p, int64_t unit, int thread, void *
     return dcv_network_unit(&job->net, unit, thread, input, &actions, r);
 }
 
+static dcv_status fail_unit(dcv_job *base, int p, int64_t unit, const char *message, void *state, dcv_result *r)
+{
+    infer *job = (infer *)base;
+    scratch own = {0}; /* the threads' are in use */
+    context x = {job, &own};
+    const dcv_unit_actions actions = {.ctx = &x, .failed = failed};
+    dcv_status st = scratch_make(job, &own);
+    (void)p;
+    (void)state;
+    if (st == DCV_OK)
+        st = dcv_network_fail_unit(&job->net, unit, message, &actions, r);
+    scratch_clear(&own);
+    return st;
+}
+
 const dcv_job_kind dcv_job_infer = {
     .section = {.job = "infer",
                 .help = "outputs of a network for every item of a data set",
@@ -460,4 +481,5 @@ const dcv_job_kind dcv_job_infer = {
     .read = read_unit,
     .drop = drop,
     .compute = compute,
+    .fail_unit = fail_unit,
 };

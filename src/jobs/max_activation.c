@@ -972,6 +972,23 @@ static dcv_status compute(dcv_job *base, int p, int64_t unit, int thread, void *
     return p == SEARCH ? search(j, unit, thread, input, state, r) : patches(j, unit, r);
 }
 
+static dcv_status fail_unit(dcv_job *base, int p, int64_t unit, const char *message, void *state, dcv_result *r)
+{
+    job *j = (job *)base;
+    const dcv_unit_actions actions = {.failed = failed};
+    (void)state; /* what failed has no place in it */
+    if (p == SEARCH)
+        return dcv_network_fail_unit(&j->net, unit, message, &actions, r);
+    const uint8_t status = 2;
+    const int64_t from = unit * PICTURES_PER_UNIT, to = from + pictures_in(j, unit);
+    for (int64_t k = from; k < to; k++) {
+        const int64_t image = j->winner[j->first[k]].image;
+        DCV_TRY(dcv_result_fail_item(r, image, message));
+        DCV_TRY(dcv_result_put(r, j->net.id_status, image, 1, &status));
+    }
+    return DCV_OK;
+}
+
 static dcv_status explain(dcv_job *base, FILE *to)
 {
     const job *j = (const job *)base;
@@ -1004,6 +1021,7 @@ const dcv_job_kind dcv_job_max_activation = {
     .read = read_unit,
     .drop = drop,
     .compute = compute,
+    .fail_unit = fail_unit,
     .state_clear = state_clear,
     .state_fold = state_fold,
     .finish = finish,

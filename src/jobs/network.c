@@ -411,6 +411,18 @@ static dcv_status fail_item(const dcv_network *net, const unit_input *u, int i, 
     return a->failed(a->ctx, u->first + i, r);
 }
 
+dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const char *message, const dcv_unit_actions *a,
+                                 dcv_result *r)
+{
+    const int64_t first = unit * net->unit_items, n = dcv_network_unit_items(net, unit);
+    for (int64_t i = first; i < first + n; i++) {
+        DCV_TRY(put_row(net, NULL, i, r));
+        DCV_TRY(dcv_result_fail_item(r, i, message));
+        DCV_TRY(a->failed(a->ctx, i, r));
+    }
+    return DCV_OK;
+}
+
 /* Items of the next group: readable, of one size, at most DCV_GROUP, none beyond to.  Returns where it ends. */
 static int next_group(const unit_input *u, int from, int to, int *at, int *n)
 {

@@ -81,6 +81,10 @@ typedef struct dcv_unit_actions {
 dcv_status dcv_network_unit(dcv_network *net, int64_t unit, int thread, void *input, const dcv_unit_actions *a,
                             dcv_result *r) DCV_MUST_USE;
 
+/* Record that all items of a unit failed with message (the kind's fail_unit). */
+dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const char *message, const dcv_unit_actions *a,
+                                 dcv_result *r) DCV_MUST_USE;
+
 /* A result's name of an ONNX value: '/' as '.'.  New memory. */
 char *dcv_result_name(const char *value) DCV_MUST_USE;
 

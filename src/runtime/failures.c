@@ -116,3 +116,8 @@ dcv_status failures_put(failures *f, dcv_result *r)
     dcv_free(text);
     return st;
 }
+
+const char *failures_first(const failures *f)
+{
+    return f->n ? f->at[0].message : "";
+}

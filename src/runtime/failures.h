@@ -18,4 +18,7 @@ int64_t failures_count(const failures *f); /* items, each once */
 /* Write /failures. */
 dcv_status failures_put(failures *f, dcv_result *r) DCV_MUST_USE;
 
+/* The message of the first item that failed, "" if none did.  After failures_put(). */
+const char *failures_first(const failures *f);
+
 #endif

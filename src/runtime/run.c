@@ -124,6 +124,15 @@ static dcv_status declare(run *r)
     return plan_is_slice(r->c) ? declare_slice(r) : DCV_OK;
 }
 
+/* What cannot fit is refused before a file is there. */
+static dcv_status check_memory(run *r)
+{
+    dcv_phase first = {0};
+    budget b;
+    DCV_TRY(r->kind->phase(r->job, 0, &first));
+    return budget_of(r->c, r->job, &first, r->rank == 0, &b);
+}
+
 /* --- Output ------------------------------------------------------------------------ */
 
 /* Nothing of a run but its result and run.json stays. */
@@ -219,12 +228,27 @@ static dcv_status start_over(run *r)
     return st;
 }
 
+/* --fresh replaces results, never somebody's file. */
+static dcv_status is_ours(const run *r)
+{
+    dcv_h5 *f = NULL;
+    if (access(r->out->final, F_OK))
+        return DCV_OK;
+    char *format = dcv_h5_open(r->out->final, &f) == DCV_OK ? dcv_h5_attribute(f, "/", "format") : NULL;
+    const bool ours = format && strcmp(format, "deconvoy") == 0;
+    dcv_free(format);
+    dcv_h5_close(f);
+    return ours ? DCV_OK
+                : dcv_config_fail(r->c, "output",
+                                  "%s is there and is no result of deconvoy; give another output, or remove it",
+                                  r->out->final);
+}
+
 static dcv_status make_output(run *r)
 {
     DCV_TRY(output_folder(r->out));
     DCV_TRY(lease_take(r->out, r->c->runtime.wait, &r->lease));
-    if (!r->o->fresh)
-        DCV_TRY(look_around(r));
+    DCV_TRY(r->o->fresh ? is_ours(r) : look_around(r));
     if (r->complete)
         return DCV_OK;
     return r->resumes ? go_on(r) : start_over(r);
@@ -385,8 +409,14 @@ static dcv_status put_failures(run *r)
     const dcv_status st = failures_put(f, &res);
     result_clear(&res);
     DCV_TRY(st);
-    if (failures_count(f) == r->job->n_items)
-        return dcv_fail(DCV_EDATA, "every one of %lld items failed", (long long)r->job->n_items);
+    const long long failed = failures_count(f), items = r->job->n_items;
+    if (failed == items) { /* nothing is worth going on with, and a mended configuration is another plan */
+        DCV_TRY(remove_part(r->out));
+        DCV_TRY(tidy(r->out));
+        return dcv_fail(DCV_EDATA, "every one of %lld items failed; the first: %s", items, failures_first(f));
+    }
+    if (failed > 0)
+        dcv_log_warning("%lld of %lld items failed; the first: %s", failed, items, failures_first(f));
     return output_sync(r->out);
 }
 
@@ -444,6 +474,7 @@ static dcv_status work(run *r)
     TOGETHER(r, open_job(r));
     TOGETHER(r, same_inputs(r));
     TOGETHER(r, declare(r));
+    TOGETHER(r, check_memory(r));
     TOGETHER(r, r->rank ? DCV_OK : make_output(r));
     int32_t complete = r->complete;
     wire_max_i32(WIRE_WORLD, &complete, 1);
