@@ -8,7 +8,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-enum { B = 16, GROUP = 64, COLUMNS = 7, CHUNK_FLOATS = 40960, WIDEN_FLOATS = 1 << 18 };
+enum { B = 16, GROUP = 64, COLUMNS = 7, CHUNK_FLOATS = 81920, WIDEN_FLOATS = 1 << 18 };
 
 static int64_t taps(const dcv_tile *t)
 {
