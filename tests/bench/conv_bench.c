@@ -1,5 +1,6 @@
 /* conv_bench.c -- what oneDNN gives for the convolutions of known networks: direct and Winograd, with and
- * without the fused sum, at batch 1 on one thread.  The rule in src/engine/conv_onednn.c was read off its table.
+ * without the fused sum, at batch 1 on one thread.  The rules in src/engine/conv_onednn.c were read
+ * off its table (conv_bench.txt).
  *
  *   cc -O2 conv_bench.c -ldnnl -lm -o conv_bench && OMP_NUM_THREADS=1 ./conv_bench
  */
