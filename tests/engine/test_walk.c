@@ -1,5 +1,6 @@
 /* test_walk.c -- the forward walk of ten small networks against float64 PyTorch, on every back end, in both precisions;
  * what the observer sees; and that neither neighbours, their number nor old memory change a bit. */
+#include <pthread.h>
 #include "check.h"
 #include "deconvoy/engine.h"
 #include "engine/net_golden.h"
@@ -229,6 +230,50 @@ static void check_share(dcv_backend_kind b, dcv_precision p)
     close_net(&n);
 }
 
+typedef struct lane {
+    const net *n;
+    dcv_engine *engine;
+    float y[10];
+    bool same; /* every walk gave the same bytes */
+} lane;
+
+static void *walk_often(void *ctx)
+{
+    lane *l = ctx;
+    l->same = true;
+    for (int i = 0; i < 20; i++) {
+        float y[10];
+        forward_one(l->engine, l->n->picture, y);
+        l->same = l->same && (!i || !memcmp(y, l->y, sizeof y));
+        memcpy(l->y, y, sizeof y);
+    }
+    return NULL;
+}
+
+/* Threads share an engine, each with its own walk. */
+static void check_threads(dcv_backend_kind b)
+{
+    net n;
+    open_net("googlenet", &n);
+    const dcv_engine_options o = {.precision = DCV_FAST, .backend = b};
+    dcv_engine *e = NULL;
+    lane l[2] = {{0}};
+    pthread_t thread;
+    CHECK_OK(dcv_engine_new(n.graph, &o, &e));
+    if (!e)
+        return;
+    CHECK_OK(dcv_engine_pack_own(e));
+    for (int i = 0; i < 2; i++)
+        l[i] = (lane){.n = &n, .engine = e};
+    const bool two = !pthread_create(&thread, NULL, walk_often, &l[1]);
+    walk_often(&l[0]);
+    if (two)
+        pthread_join(thread, NULL);
+    CHECK(two && l[0].same && l[1].same && !memcmp(l[0].y, l[1].y, sizeof l[0].y));
+    dcv_engine_free(e);
+    close_net(&n);
+}
+
 int main(void)
 {
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
@@ -246,9 +291,11 @@ int main(void)
         close_net(&n);
     }
     check_share(DCV_BACKEND_BLAS, DCV_STRICT);
+    check_threads(DCV_BACKEND_BLAS);
 #ifdef DCV_HAVE_ONEDNN
     check_share(DCV_BACKEND_ONEDNN, DCV_STRICT);
     check_share(DCV_BACKEND_ONEDNN, DCV_FAST);
+    check_threads(DCV_BACKEND_ONEDNN);
 #endif
     CHECK(dcv_alloc_balance() == 0);
     return check_end();
