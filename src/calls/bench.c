@@ -1,6 +1,7 @@
 /* bench.c -- deconvoy bench MODEL.onnx: time the engine alone on random input. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ typedef struct lane {
     const float **group; /* [n_in][DCV_GROUP] the same one, all over */
     const float *const **input;
     int64_t n; /* pictures a round */
+    int cpu;   /* where its thread runs, -1: anywhere */
     const dcv_graph *graph;
     const dcv_rule *rule; /* NULL: forward only */
     float *map[DCV_GROUP], *answer;
@@ -230,6 +232,28 @@ static double peak(void)
     return best;
 }
 
+/* The kernel starts a thread where its parent runs and moves it late: threads of a round take a core each. */
+static void stay(int cpu)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((unsigned)cpu, &set);
+    (void)sched_setaffinity(0, sizeof set, &set);
+}
+
+/* The nth core that this process may use, in turn; -1 where the system does not say. */
+static int core(int nth)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) || !CPU_COUNT(&set))
+        return -1;
+    nth %= CPU_COUNT(&set);
+    for (int c = 0; c < CPU_SETSIZE; c++)
+        if (CPU_ISSET((unsigned)c, &set) && nth-- == 0)
+            return c;
+    return -1;
+}
+
 /* ---- set-up ---- */
 
 static dcv_status graph_open(bench *b)
@@ -316,8 +340,10 @@ static dcv_status set_up(bench *b)
     b->lane = dcv_alloc((size_t)b->a.threads, sizeof *b->lane);
     if (!b->lane)
         return DCV_ENOMEM;
-    for (int t = 0; t < b->a.threads; t++)
+    for (int t = 0; t < b->a.threads; t++) {
+        b->lane[t].cpu = b->a.threads > 1 ? core(t) : -1;
         DCV_TRY(lane_open(b, &b->lane[t]));
+    }
     return DCV_OK;
 }
 
@@ -351,6 +377,8 @@ static void walk_back(lane *l, int n)
 static void *round_of(void *ctx)
 {
     lane *l = ctx;
+    if (l->cpu >= 0)
+        stay(l->cpu);
     for (int64_t left = l->n; left > 0; left -= DCV_GROUP) {
         const int n = (int)(left < DCV_GROUP ? left : DCV_GROUP);
         dcv_walk_forward(l->walk, n, l->input, NULL, NULL);
