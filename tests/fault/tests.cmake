@@ -18,3 +18,9 @@ target_link_libraries(fault_nth PRIVATE ${CMAKE_DL_LIBS})
 dcv_fault_test(nth 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/nth.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE}
                $<TARGET_FILE:fault_nth> 23)
 dcv_fault_test(disk 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/disk.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
+
+# The same to the full count: `./quickstart.sh long`.
+dcv_fault_test(kills_1000 36000 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/kills.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE} 1000)
+dcv_fault_test(nth_all 36000 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/nth.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE}
+               $<TARGET_FILE:fault_nth> 1)
+set_tests_properties(fault/kills_1000 fault/nth_all PROPERTIES LABELS long)
