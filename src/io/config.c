@@ -169,6 +169,9 @@ static dcv_status read_job_section(dcv_config *c, const dcv_tree *node)
     return dcv_field_read(&f, node, "", c->job, c->arena);
 }
 
+/* Jobs of the format; a file may keep sections of several, also of one that this build lacks. */
+static const char all_jobs[] = "max_activation|reconstruct|occlusion|gradient_ascent|cam|infer|deblur|blur";
+
 static dcv_status read_top_key(dcv_config *c, const dcv_tree *node, const dcv_section *sections, int n)
 {
     const dcv_field *f = dcv_field_find(dcv_config_fields, node->key);
@@ -177,7 +180,7 @@ static dcv_status read_top_key(dcv_config *c, const dcv_tree *node, const dcv_se
         return dcv_field_read(f, node, "", c, c->arena);
     if (!strcmp(node->key, c->section->job))
         return read_job_section(c, node);
-    if (!find_section(node->key, sections, n))
+    if (!find_section(node->key, sections, n) && dcv_word_find(all_jobs, node->key) < 0)
         return unknown_top_key(c, node, sections, n);
     dcv_log_warning("%s: section %s is ignored; the job is %s", dcv_place_print(node->key_at, place, sizeof place),
                     node->key, c->section->job);

@@ -196,6 +196,8 @@ def test_run(folder):
     p = call("check", file)
     check(p.returncode == 0 and "job: infer" in p.stdout, "check", p)
     check(f"deconvoy: warning: {file}:5:1: section max_activation is ignored; the job is infer" in p.stderr, "a section ignored", p)
+    p = call("check", file, "--set", "occlusion.patch=8")
+    check(p.returncode == 0 and "section occlusion is ignored; the job is infer" in p.stderr, "a section of another job of the format", p)
     p = call("run", file, "--set", "runtime.progress=none", env={"OMP_NUM_THREADS": "7"})
     check(p.returncode == 0 and not p.stdout, "run alone", p)
     check(p.stderr.count("is ignored") == 1, "warned once", p)
