@@ -82,7 +82,7 @@ typedef struct dcv_section {
 
 struct dcv_config {
     const dcv_section *section;
-    char *name;              /* of the job */
+    char *name;   /* of the job */
     char *file;   /* the YAML file, as given */
     char *output; /* as written */
     dcv_model_options model;
@@ -117,6 +117,11 @@ dcv_status dcv_config_fail(const dcv_config *c, const char *key, const char *fmt
 /* Fail for an input file that a key names and that cannot be opened (errno says why), with the nearest name in its
  * folder.  file: the path tried; shown: as the user wrote it; c NULL: no place.  Always DCV_ENOINPUT. */
 dcv_status dcv_config_missing(const dcv_config *c, const char *key, const char *file, const char *shown);
+
+/* Which of the n_known known names a list has: chosen[i] is the number of its i-th, at most n_known of them.
+ * DCV_ECONFIG at key where there is none, an unknown one, or one twice. */
+dcv_status dcv_config_choose(const dcv_config *c, const char *key, const dcv_names *list, const char *const *known,
+                             int n_known, int *chosen, int *n_chosen) DCV_MUST_USE;
 
 /* Was this key written by the user (in the file or by --set)? */
 bool dcv_config_given(const dcv_config *c, const char *key);

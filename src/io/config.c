@@ -297,3 +297,39 @@ void dcv_config_free(dcv_config *c)
     if (c)
         dcv_arena_free(c->arena);
 }
+
+static dcv_status unknown_name(const dcv_config *c, const char *key, const char *name, const char *const *known,
+                               int n_known)
+{
+    char all[512] = "";
+    size_t n = 0;
+    for (int i = 0; i < n_known && n < sizeof all; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s%s",
+                              i == 0             ? ""
+                              : i == n_known - 1 ? " or "
+                                                 : ", ",
+                              known[i]);
+    const char *near = dcv_nearest(name, known, (size_t)n_known);
+    return dcv_config_fail(c, key, "no \"%s\"; expected %s%s%s", name, all, near ? "; nearest: " : "",
+                           near ? near : "");
+}
+
+dcv_status dcv_config_choose(const dcv_config *c, const char *key, const dcv_names *list, const char *const *known,
+                             int n_known, int *chosen, int *n_chosen)
+{
+    *n_chosen = 0;
+    for (int i = 0; i < list->n; i++) {
+        char at[128];
+        int k = 0;
+        snprintf(at, sizeof at, "%s[%d]", key, i);
+        while (k < n_known && strcmp(known[k], list->v[i]))
+            k++;
+        if (k == n_known)
+            return unknown_name(c, at, list->v[i], known, n_known);
+        for (int m = 0; m < *n_chosen; m++)
+            if (chosen[m] == k)
+                return dcv_config_fail(c, at, "\"%s\" is there twice", list->v[i]);
+        chosen[(*n_chosen)++] = k;
+    }
+    return *n_chosen ? DCV_OK : dcv_config_fail(c, key, "an empty list");
+}

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "jobs/network.h"
+#include "jobs/regions.h"
+#include "jobs/targets.h"
 
 extern const dcv_job_kind dcv_job_infer;
 
@@ -46,16 +48,14 @@ typedef struct output {
 } output;
 
 typedef struct scratch {
-    float *row; /* the largest output of an item, padded */
-    float *raw; /* the same as the walk gives it */
-    float *probability;
+    float *raw; /* the largest output of an item */
+    float *probability, *best;
     int32_t *order;
     int16_t *map;
 } scratch;
 
 typedef struct infer {
-    dcv_job base;
-    dcv_network net;
+    dcv_network_job on;
     const infer_options *options;
     output *out;
     int n_out;
@@ -67,38 +67,28 @@ typedef struct infer {
 
 /* --- Plan ------------------------------------------------------------------------- */
 
-static dcv_dims item_dims(const dcv_value *v)
-{
-    dcv_dims d = v->dims;
-    if (d.n > 0 && v->batched && d.d[0] == 1) {
-        d.n--;
-        memmove(d.d, d.d + 1, sizeof d.d[0] * (size_t)d.n);
-    }
-    return d;
-}
-
 static dcv_status add_output(infer *job, int index)
 {
     output *o = &job->out[job->n_out++];
     o->index = index;
     o->id = o->id_extent = -1;
-    o->dims = item_dims(&job->net.graph->value[job->net.graph->out[index]]);
+    o->dims = dcv_item_dims(&job->on.net.graph->value[job->on.net.graph->out[index]]);
     if (o->dims.n + 1 > DCV_MAX_RANK)
-        return dcv_fail(DCV_EDATA, "%s: output \"%s\" has too many axes", job->net.model->file,
-                        job->net.graph->value[job->net.graph->out[index]].name);
+        return dcv_fail(DCV_EDATA, "%s: output \"%s\" has too many axes", job->on.net.model->file,
+                        job->on.net.graph->value[job->on.net.graph->out[index]].name);
     return DCV_OK;
 }
 
 static dcv_status choose_output(infer *job, int i)
 {
-    const dcv_graph *g = job->net.graph;
+    const dcv_graph *g = job->on.net.graph;
     const char *want = job->options->outputs.v[i], *names[64];
     int n = 0;
     char key[64];
     snprintf(key, sizeof key, "infer.outputs[%d]", i);
     for (int k = 0; k < i; k++)
         if (strcmp(job->options->outputs.v[k], want) == 0)
-            return dcv_config_fail(job->net.config, key, "output \"%s\" is there twice", want);
+            return dcv_config_fail(job->on.net.config, key, "output \"%s\" is there twice", want);
     for (int k = 0; k < g->n_out; k++) {
         if (strcmp(g->value[g->out[k]].name, want) == 0)
             return add_output(job, k);
@@ -106,14 +96,14 @@ static dcv_status choose_output(infer *job, int i)
             names[n++] = g->value[g->out[k]].name;
     }
     const char *near = dcv_nearest(want, names, (size_t)n);
-    return dcv_config_fail(job->net.config, key, "no output \"%s\"; the network has %d, %s \"%s\"", want, g->n_out,
+    return dcv_config_fail(job->on.net.config, key, "no output \"%s\"; the network has %d, %s \"%s\"", want, g->n_out,
                            near ? "nearest is" : "the first is", near ? near : names[0]);
 }
 
 static dcv_status choose_outputs(infer *job)
 {
     const dcv_names *wanted = &job->options->outputs;
-    const int n = wanted->word >= 0 ? job->net.graph->n_out : wanted->n;
+    const int n = wanted->word >= 0 ? job->on.net.graph->n_out : wanted->n;
     job->out = dcv_alloc((size_t)n, sizeof *job->out);
     if (!job->out)
         return DCV_ENOMEM;
@@ -125,7 +115,7 @@ static dcv_status choose_outputs(infer *job)
 /* Segmentation: the first output is [N,C,H,W] with C = 2 or C > 3 and more than one cell. */
 static bool has_class_map(const infer *job)
 {
-    const dcv_value *v = &job->net.graph->value[job->net.graph->out[0]];
+    const dcv_value *v = &job->on.net.graph->value[job->on.net.graph->out[0]];
     const dcv_dims *d = &v->dims;
     return v->batched && d->n == 4 && (d->d[1] == 2 || d->d[1] > 3) && d->d[2] * d->d[3] > 1 && d->d[1] <= INT16_MAX;
 }
@@ -133,8 +123,8 @@ static bool has_class_map(const infer *job)
 static int64_t largest_output(const infer *job)
 {
     int64_t most = job->classes;
-    for (int i = 0; i < job->net.graph->n_out; i++) {
-        const int64_t n = dcv_count(&job->net.graph->value[job->net.graph->out[i]].dims);
+    for (int i = 0; i < job->on.net.graph->n_out; i++) {
+        const int64_t n = dcv_count(&job->on.net.graph->value[job->on.net.graph->out[i]].dims);
         most = n > most ? n : most;
     }
     return most;
@@ -143,29 +133,29 @@ static int64_t largest_output(const infer *job)
 static dcv_status scratch_make(const infer *job, scratch *s)
 {
     const size_t most = (size_t)largest_output(job);
-    s->row = dcv_alloc(most, sizeof *s->row);
     s->raw = dcv_alloc(most, sizeof *s->raw);
     s->probability = dcv_alloc((size_t)job->classes, sizeof *s->probability);
+    s->best = dcv_alloc((size_t)job->classes, sizeof *s->best);
     s->order = dcv_alloc((size_t)job->classes, sizeof *s->order);
     s->map = dcv_alloc(has_class_map(job) ? most : 0, sizeof *s->map);
-    return s->row && s->raw && s->probability && s->order && s->map ? DCV_OK : DCV_ENOMEM;
+    return s->raw && s->probability && s->best && s->order && s->map ? DCV_OK : DCV_ENOMEM;
 }
 
 static void scratch_clear(scratch *s)
 {
-    dcv_free(s->row);
     dcv_free(s->raw);
     dcv_free(s->probability);
+    dcv_free(s->best);
     dcv_free(s->order);
     dcv_free(s->map);
 }
 
 static dcv_status make_scratch(infer *job)
 {
-    job->scratch = dcv_alloc((size_t)job->net.threads, sizeof *job->scratch);
+    job->scratch = dcv_alloc((size_t)job->on.net.threads, sizeof *job->scratch);
     if (!job->scratch)
         return DCV_ENOMEM;
-    for (int t = 0; t < job->net.threads; t++)
+    for (int t = 0; t < job->on.net.threads; t++)
         DCV_TRY(scratch_make(job, &job->scratch[t]));
     return DCV_OK;
 }
@@ -173,17 +163,14 @@ static dcv_status make_scratch(infer *job)
 static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, dcv_job **out)
 {
     infer *job = dcv_alloc(1, sizeof *job);
-    *out = job ? &job->base : NULL;
+    *out = job ? &job->on.base : NULL;
     if (!job)
         return DCV_ENOMEM;
-    job->base.kind = &dcv_job_infer;
     job->options = c->job;
     job->id_map = job->id_top = job->id_probability = -1;
-    DCV_TRY(dcv_network_open(&job->net, c, NULL, share, threads));
-    dcv_network_describe(&job->net, &job->base);
-    job->base.n_phases = 1;
+    DCV_TRY(dcv_network_job_open(&job->on, &dcv_job_infer, c, NULL, share, threads));
     DCV_TRY(choose_outputs(job));
-    job->classes = job->net.graph->classes;
+    job->classes = job->on.net.graph->classes;
     job->k = job->options->top < job->classes ? job->options->top : job->classes;
     return make_scratch(job);
 }
@@ -191,11 +178,11 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
 static void close_job(dcv_job *base)
 {
     infer *job = (infer *)base;
-    for (int t = 0; job->scratch && t < job->net.threads; t++)
+    for (int t = 0; job->scratch && t < job->on.net.threads; t++)
         scratch_clear(&job->scratch[t]);
     dcv_free(job->scratch);
     dcv_free(job->out);
-    dcv_network_close(&job->net);
+    dcv_network_close(&job->on.net);
     dcv_free(job);
 }
 
@@ -203,15 +190,15 @@ static void close_job(dcv_job *base)
 
 static dcv_dims with_items(const infer *job, const dcv_dims *d)
 {
-    dcv_dims all = {d->n + 1, {job->base.n_items}};
+    dcv_dims all = {d->n + 1, {job->on.base.n_items}};
     memcpy(all.d + 1, d->d, sizeof d->d[0] * (size_t)d->n);
     return all;
 }
 
 static dcv_status declare_output(infer *job, dcv_store *s, output *o)
 {
-    const dcv_value *v = &job->net.graph->value[job->net.graph->out[o->index]];
-    const dcv_dims dims = with_items(job, &o->dims), extent = {2, {job->base.n_items, o->dims.n}};
+    const dcv_value *v = &job->on.net.graph->value[job->on.net.graph->out[o->index]];
+    const dcv_dims dims = with_items(job, &o->dims), extent = {2, {job->on.base.n_items, o->dims.n}};
     char *name = dcv_result_name(v->name);
     char *path = name ? dcv_format("/infer/%s", name) : NULL, *path2 = path ? dcv_format("%s_extent", path) : NULL;
     dcv_status st = path2 ? DCV_OK : DCV_ENOMEM;
@@ -221,7 +208,7 @@ static dcv_status declare_output(infer *job, dcv_store *s, output *o)
         st = dcv_store_axis(s, o->id, 0, -1, "input");
     if (st == DCV_OK && strcmp(name, v->name) != 0)
         st = dcv_store_text(s, path, "output", v->name);
-    if (st == DCV_OK && !job->net.dataset->fixed)
+    if (st == DCV_OK && !job->on.net.dataset->fixed)
         st = dcv_store_dataset(s, path2, DCV_I32, 0, &extent, &o->id_extent);
     if (st == DCV_OK && o->id_extent >= 0)
         st = dcv_store_axis(s, o->id_extent, 0, -1, "input");
@@ -233,7 +220,7 @@ static dcv_status declare_output(infer *job, dcv_store *s, output *o)
 
 static dcv_status declare_classes(infer *job, dcv_store *s)
 {
-    const dcv_dims dims = {2, {job->base.n_items, job->k}};
+    const dcv_dims dims = {2, {job->on.base.n_items, job->k}};
     DCV_TRY(dcv_store_dataset(s, "/infer/top_class", DCV_I32, 0, &dims, &job->id_top));
     DCV_TRY(dcv_store_dataset(s, "/infer/top_probability", DCV_F32, 0, &dims, &job->id_probability));
     for (int axis = 0; axis < 2; axis++) {
@@ -246,13 +233,13 @@ static dcv_status declare_classes(infer *job, dcv_store *s)
 static dcv_status declare(dcv_job *base, dcv_store *s)
 {
     infer *job = (infer *)base;
-    DCV_TRY(dcv_network_declare(&job->net, s));
+    DCV_TRY(dcv_network_declare(&job->on.net, s));
     for (int i = 0; i < job->n_out; i++)
         DCV_TRY(declare_output(job, s, &job->out[i]));
     if (job->classes > 0)
         DCV_TRY(declare_classes(job, s));
     if (has_class_map(job)) {
-        const dcv_dims *d = &job->net.graph->value[job->net.graph->out[0]].dims;
+        const dcv_dims *d = &job->on.net.graph->value[job->on.net.graph->out[0]].dims;
         DCV_TRY(dcv_store_dataset(s, "/infer/class_map", DCV_I16, 0, &(dcv_dims){3, {base->n_items, d->d[2], d->d[3]}},
                                   &job->id_map));
     }
@@ -260,55 +247,6 @@ static dcv_status declare(dcv_job *base, dcv_store *s)
 }
 
 /* --- Units ------------------------------------------------------------------------ */
-
-static dcv_status phase(dcv_job *base, int p, dcv_phase *out)
-{
-    infer *job = (infer *)base;
-    (void)p;
-    *out = (dcv_phase){.name = "infer", .n_units = dcv_network_units(&job->net), .n_items = base->n_items};
-    return DCV_OK;
-}
-
-static int64_t unit_items(const dcv_job *base, int p, int64_t unit)
-{
-    (void)p;
-    return dcv_network_unit_items(&((const infer *)base)->net, unit);
-}
-
-static double unit_gflop(const dcv_job *base, int p, int64_t unit)
-{
-    return ((const infer *)base)->net.item_gflop * (double)unit_items(base, p, unit);
-}
-
-static dcv_status read_unit(dcv_job *base, int p, int64_t unit, void **input)
-{
-    (void)p;
-    return dcv_network_read(&((infer *)base)->net, unit, input);
-}
-
-static void drop(dcv_job *base, void *input)
-{
-    (void)base;
-    dcv_network_drop(input);
-}
-
-/* Copy a row-major block of extents from into the corner of one of extents to; the rest is fill. */
-static void place(const float *from, const dcv_dims *small, float *to, const dcv_dims *large, float fill)
-{
-    const int64_t n = dcv_count(large);
-    int64_t index[DCV_MAX_RANK] = {0};
-    for (int64_t o = 0; o < n; o++) {
-        int64_t at = 0;
-        bool inside = true;
-        for (int a = 0; a < large->n; a++) {
-            inside = inside && index[a] < small->d[a];
-            at = at * small->d[a] + index[a];
-        }
-        to[o] = inside ? from[at] : fill;
-        for (int a = large->n - 1; a >= 0 && ++index[a] == large->d[a]; a--)
-            index[a] = 0;
-    }
-}
 
 typedef struct context {
     infer *job;
@@ -319,20 +257,15 @@ static dcv_status put_output(const context *x, const dcv_view *view, const outpu
                              dcv_result *r)
 {
     const int64_t n = dcv_count(&o->dims);
-    const dcv_dims own = item_dims(&view->graph->value[view->graph->out[o->index]]);
-    const float *row = x->s->raw;
+    const dcv_dims own = dcv_item_dims(&view->graph->value[view->graph->out[o->index]]);
     dcv_walk_output(view->walk, o->index, picture, x->s->raw);
-    if (!dcv_dims_equal(&own, &o->dims)) {
-        place(x->s->raw, &own, x->s->row, &o->dims, NAN);
-        row = x->s->row;
-    }
     if (o->id_extent >= 0) {
         int32_t extent[DCV_MAX_RANK];
         for (int a = 0; a < own.n; a++)
             extent[a] = (int32_t)own.d[a];
         DCV_TRY(dcv_result_put(r, o->id_extent, item * own.n, own.n, extent));
     }
-    return dcv_result_put(r, o->id, item * n, n, row);
+    return dcv_put_within(r, o->id, item * n, &o->dims, x->s->raw, &own);
 }
 
 /* The k classes of highest probability, ties to the lowest class, NaN last. */
@@ -351,26 +284,14 @@ static void best_classes(const float *p, int64_t classes, int64_t k, int32_t *or
     }
 }
 
-static void softmax(float *p, int64_t n)
-{
-    float most = -INFINITY;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        most = p[i] > most ? p[i] : most;
-    for (int64_t i = 0; i < n; i++)
-        sum += exp((double)p[i] - most);
-    for (int64_t i = 0; i < n; i++)
-        p[i] = (float)(exp((double)p[i] - most) / sum);
-}
-
 static dcv_status put_classes(const context *x, const dcv_view *view, int64_t item, int picture, dcv_result *r)
 {
     infer *job = x->job;
     float *p = x->s->probability;
-    float *best = x->s->row;
+    float *best = x->s->best;
     dcv_walk_output(view->walk, 0, picture, p);
     if (view->graph->head == DCV_HEAD_LOG_SOFTMAX || view->graph->head == DCV_HEAD_LOGITS)
-        softmax(p, job->classes);
+        dcv_softmax(p, job->classes);
     best_classes(p, job->classes, job->k, x->s->order);
     for (int64_t i = 0; i < job->k; i++)
         best[i] = p[x->s->order[i]];
@@ -380,7 +301,7 @@ static dcv_status put_classes(const context *x, const dcv_view *view, int64_t it
 
 static dcv_status put_map(const context *x, const dcv_view *view, int64_t item, int picture, dcv_result *r)
 {
-    const dcv_dims *large = &x->job->net.graph->value[x->job->net.graph->out[0]].dims;
+    const dcv_dims *large = &x->job->on.net.graph->value[x->job->on.net.graph->out[0]].dims;
     const dcv_dims *own = &view->graph->value[view->graph->out[0]].dims;
     const int64_t cells = own->d[2] * own->d[3], n = large->d[2] * large->d[3];
     dcv_walk_output(view->walk, 0, picture, x->s->raw);
@@ -408,34 +329,22 @@ static dcv_status done(void *ctx, const dcv_view *view, int64_t item, int pictur
 
 static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
 {
-    const context *x = ctx;
-    infer *job = x->job;
+    const infer *job = ((const context *)ctx)->job;
     for (int i = 0; i < job->n_out; i++) {
         const output *o = &job->out[i];
         const int64_t n = dcv_count(&o->dims);
-        int32_t extent[DCV_MAX_RANK];
-        for (int64_t k = 0; k < n; k++)
-            x->s->row[k] = NAN;
-        for (int a = 0; a < o->dims.n; a++)
-            extent[a] = -1;
-        DCV_TRY(dcv_result_put(r, o->id, item * n, n, x->s->row));
+        DCV_TRY(dcv_put_missing(r, o->id, DCV_F32, item * n, n));
         if (o->id_extent >= 0)
-            DCV_TRY(dcv_result_put(r, o->id_extent, item * o->dims.n, o->dims.n, extent));
-    }
-    for (int64_t k = 0; k < job->classes; k++) {
-        x->s->order[k] = -1;
-        x->s->probability[k] = NAN;
+            DCV_TRY(dcv_put_missing(r, o->id_extent, DCV_I32, item * o->dims.n, o->dims.n));
     }
     if (job->classes > 0) {
-        DCV_TRY(dcv_result_put(r, job->id_top, item * job->k, job->k, x->s->order));
-        DCV_TRY(dcv_result_put(r, job->id_probability, item * job->k, job->k, x->s->probability));
+        DCV_TRY(dcv_put_missing(r, job->id_top, DCV_I32, item * job->k, job->k));
+        DCV_TRY(dcv_put_missing(r, job->id_probability, DCV_F32, item * job->k, job->k));
     }
     if (job->id_map >= 0) {
-        const dcv_dims *d = &job->net.graph->value[job->net.graph->out[0]].dims;
+        const dcv_dims *d = &job->on.net.graph->value[job->on.net.graph->out[0]].dims;
         const int64_t n = d->d[2] * d->d[3];
-        for (int64_t k = 0; k < n; k++)
-            x->s->map[k] = -1;
-        DCV_TRY(dcv_result_put(r, job->id_map, item * n, n, x->s->map));
+        DCV_TRY(dcv_put_missing(r, job->id_map, DCV_I16, item * n, n));
     }
     return DCV_OK;
 }
@@ -445,24 +354,16 @@ static dcv_status compute(dcv_job *base, int p, int64_t unit, int thread, void *
     infer *job = (infer *)base;
     context x = {job, &job->scratch[thread]};
     const dcv_unit_actions actions = {.ctx = &x, .done = done, .failed = failed};
-    (void)p;
-    (void)state;
-    return dcv_network_unit(&job->net, unit, thread, input, &actions, r);
+    (void)p, (void)state;
+    return dcv_network_unit(&job->on.net, unit, thread, input, &actions, r);
 }
 
 static dcv_status fail_unit(dcv_job *base, int p, int64_t unit, const char *message, void *state, dcv_result *r)
 {
     infer *job = (infer *)base;
-    scratch own = {0}; /* the threads' are in use */
-    context x = {job, &own};
-    const dcv_unit_actions actions = {.ctx = &x, .failed = failed};
-    dcv_status st = scratch_make(job, &own);
-    (void)p;
-    (void)state;
-    if (st == DCV_OK)
-        st = dcv_network_fail_unit(&job->net, unit, message, &actions, r);
-    scratch_clear(&own);
-    return st;
+    context x = {.job = job};
+    (void)p, (void)state;
+    return dcv_network_fail_unit(&job->on.net, unit, message, &(dcv_unit_actions){.ctx = &x, .failed = failed}, r);
 }
 
 const dcv_job_kind dcv_job_infer = {
@@ -475,11 +376,7 @@ const dcv_job_kind dcv_job_infer = {
     .open = open_job,
     .close = close_job,
     .declare = declare,
-    .phase = phase,
-    .unit_items = unit_items,
-    .unit_gflop = unit_gflop,
-    .read = read_unit,
-    .drop = drop,
+    DCV_NETWORK_JOB,
     .compute = compute,
     .fail_unit = fail_unit,
 };

@@ -96,6 +96,13 @@ static int64_t unit_items(double unit_seconds, double item_gflop)
     return n < 1 ? 1 : n > (double)most_unit_items ? most_unit_items : (int64_t)n;
 }
 
+void dcv_network_cost(dcv_network *net, double gflop)
+{
+    const int64_t n = unit_items(net->config->runtime.unit_seconds, gflop);
+    net->item_gflop = gflop;
+    net->unit_items = n < net->unit_items ? n : net->unit_items;
+}
+
 static dcv_status check_memory(const dcv_network *net)
 {
     const int64_t need = (int64_t)dcv_walk_bytes(net->engine) * net->threads +
@@ -408,7 +415,7 @@ static dcv_status fail_item(const dcv_network *net, const unit_input *u, int i, 
 {
     DCV_TRY(put_row(net, NULL, u->first + i, r));
     DCV_TRY(dcv_result_fail_item(r, u->first + i, u->error[i]));
-    return a->failed(a->ctx, u->first + i, r);
+    return a->failed ? a->failed(a->ctx, u->first + i, r) : DCV_OK;
 }
 
 dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const char *message, const dcv_unit_actions *a,
@@ -418,7 +425,8 @@ dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const cha
     for (int64_t i = first; i < first + n; i++) {
         DCV_TRY(put_row(net, NULL, i, r));
         DCV_TRY(dcv_result_fail_item(r, i, message));
-        DCV_TRY(a->failed(a->ctx, i, r));
+        if (a->failed)
+            DCV_TRY(a->failed(a->ctx, i, r));
     }
     return DCV_OK;
 }
@@ -480,7 +488,8 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
     if (a->walked)
         DCV_TRY(a->walked(a->ctx, view, item, n, picture, r));
     for (int k = 0; k < n; k++) {
-        DCV_TRY(a->done(a->ctx, view, item[k], k, r));
+        if (a->done)
+            DCV_TRY(a->done(a->ctx, view, item[k], k, r));
         DCV_TRY(put_row(net, &u->item[at[k]], item[k], r));
         dcv_item_clear(&u->item[at[k]]);
     }
@@ -516,6 +525,65 @@ dcv_status dcv_network_unit(dcv_network *net, int64_t unit, int thread, void *in
     const dcv_status st = compute_unit(net, thread, u, a, r);
     dcv_network_drop(u);
     return st;
+}
+
+/* --- A kind's call-backs ---------------------------------------------------------- */
+
+static const dcv_network *net_of(const dcv_job *job)
+{
+    return &((const dcv_network_job *)job)->net;
+}
+
+dcv_status dcv_network_job_phase(dcv_job *job, int p, dcv_phase *out)
+{
+    (void)p;
+    *out =
+        (dcv_phase){.name = job->kind->section.job, .n_units = dcv_network_units(net_of(job)), .n_items = job->n_items};
+    return DCV_OK;
+}
+
+int64_t dcv_network_job_items(const dcv_job *job, int p, int64_t unit)
+{
+    (void)p;
+    return dcv_network_unit_items(net_of(job), unit);
+}
+
+double dcv_network_job_gflop(const dcv_job *job, int p, int64_t unit)
+{
+    return net_of(job)->item_gflop * (double)dcv_network_job_items(job, p, unit);
+}
+
+dcv_status dcv_network_job_read(dcv_job *job, int p, int64_t unit, void **input)
+{
+    (void)p;
+    return dcv_network_read(&((dcv_network_job *)job)->net, unit, input);
+}
+
+void dcv_network_job_drop(dcv_job *job, void *input)
+{
+    (void)job;
+    dcv_network_drop(input);
+}
+
+dcv_status dcv_network_job_open(dcv_network_job *job, const dcv_job_kind *kind, const dcv_config *c,
+                                const dcv_network_options *o, dcv_share *share, int threads)
+{
+    job->base.kind = kind;
+    job->base.config = c;
+    job->base.n_phases = 1;
+    DCV_TRY(dcv_network_open(&job->net, c, o, share, threads));
+    dcv_network_describe(&job->net, &job->base);
+    return DCV_OK;
+}
+
+dcv_dims dcv_item_dims(const dcv_value *v)
+{
+    dcv_dims d = v->dims;
+    if (d.n > 0 && v->batched && d.d[0] == 1) {
+        d.n--;
+        memmove(d.d, d.d + 1, sizeof d.d[0] * (size_t)d.n);
+    }
+    return d;
 }
 
 char *dcv_result_name(const char *value)

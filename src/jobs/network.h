@@ -63,10 +63,9 @@ int64_t dcv_network_unit_items(const dcv_network *net, int64_t unit);
 dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input) DCV_MUST_USE;
 void dcv_network_drop(void *input);
 
-/* What a job does with a unit's items: group is called before the walk over up to DCV_GROUP of them
- * (may be NULL), see for each observed value (picture is its place in the group), walked after the walk of a
- * group (may be NULL; picture: the inputs), done for each of its items; failed for an item that could not be read.  All
- * in item order. */
+/* What a job does with a unit's items, each of them may be NULL: group is called before the walk over up to DCV_GROUP
+ * of them, see for each observed value (picture is its place in the group), walked after the walk of a group (picture:
+ * the inputs), done for each of its items; failed for an item that could not be read.  All in item order. */
 typedef struct dcv_unit_actions {
     void *ctx;
     dcv_observe_fn see;
@@ -84,6 +83,32 @@ dcv_status dcv_network_unit(dcv_network *net, int64_t unit, int thread, void *in
 /* Record that all items of a unit failed with message (the kind's fail_unit). */
 dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const char *message, const dcv_unit_actions *a,
                                  dcv_result *r) DCV_MUST_USE;
+
+/* A job whose only phase, or whose phase 0, is the network's units; the kinds' own structs begin with it. */
+typedef struct dcv_network_job {
+    dcv_job base;
+    dcv_network net;
+} dcv_network_job;
+
+/* Call-backs of such a kind, for one phase named as the job. */
+dcv_status dcv_network_job_phase(dcv_job *job, int p, dcv_phase *out) DCV_MUST_USE;
+int64_t dcv_network_job_items(const dcv_job *job, int p, int64_t unit);
+double dcv_network_job_gflop(const dcv_job *job, int p, int64_t unit);
+dcv_status dcv_network_job_read(dcv_job *job, int p, int64_t unit, void **input) DCV_MUST_USE;
+void dcv_network_job_drop(dcv_job *job, void *input);
+#define DCV_NETWORK_JOB                                                                                                \
+    .phase = dcv_network_job_phase, .unit_items = dcv_network_job_items, .unit_gflop = dcv_network_job_gflop,          \
+    .read = dcv_network_job_read, .drop = dcv_network_job_drop
+
+/* Open net as dcv_network_open() does, and describe it to the run-time as a job of one phase. */
+dcv_status dcv_network_job_open(dcv_network_job *job, const dcv_job_kind *kind, const dcv_config *c,
+                                const dcv_network_options *o, dcv_share *share, int threads) DCV_MUST_USE;
+
+/* Let a unit be fewer pictures, where each takes gflop rather than a walk forward. */
+void dcv_network_cost(dcv_network *net, double gflop);
+
+/* Extents of one item of a value of the network, without the batch axis. */
+dcv_dims dcv_item_dims(const dcv_value *v);
 
 /* A result's name of an ONNX value: '/' as '.'.  New memory. */
 char *dcv_result_name(const char *value) DCV_MUST_USE;
