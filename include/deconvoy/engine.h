@@ -45,7 +45,7 @@ void dcv_engine_free(dcv_engine *e);
  * attach what another process packed.  One of them before the first walk; without a caller's memory:
  * dcv_engine_pack_own(). */
 size_t dcv_engine_packed_bytes(const dcv_engine *e);
-void dcv_engine_pack(const dcv_engine *e, void *to);
+dcv_status dcv_engine_pack(const dcv_engine *e, void *to) DCV_MUST_USE; /* DCV_ENOMEM */
 void dcv_engine_attach(dcv_engine *e, const void *packed);
 dcv_status dcv_engine_pack_own(dcv_engine *e) DCV_MUST_USE;
 

@@ -24,7 +24,7 @@
  * them read-only.  Collective on the node's ranks, in the same order on each.  The memory lives until the run-time
  * closes the share, after the job's close.  NULL share: private memory, which the caller gives back with dcv_free(). */
 typedef struct dcv_share dcv_share;
-typedef void (*dcv_share_fill)(void *ctx, void *to);
+typedef dcv_status (*dcv_share_fill)(void *ctx, void *to);
 dcv_status dcv_share_once(dcv_share *s, size_t bytes, dcv_share_fill fill, void *ctx, const void **out) DCV_MUST_USE;
 
 typedef struct dcv_phase {

@@ -153,11 +153,13 @@ dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, dcv_
         a->win[i] = from >= 0 ? d->win[from] : (dcv_window){1, 1, 1, 0, 0};
         a->taps *= a->win[i].kernel;
     }
-    if (!flip(d, &t)) {
+    dcv_status st;
+    if (flip(d, &t)) {
+        st = by_convolution(a, &t);
+    } else {
         by_columns(a);
-        return DCV_OK;
+        st = dcv_sgemm_fits(a->icg * a->taps, a->out[0] * a->out[1] * a->out[2], a->ocg);
     }
-    const dcv_status st = by_convolution(a, &t);
     if (st != DCV_OK) {
         dcv_adjoint_free(a);
         *out = NULL;

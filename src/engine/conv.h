@@ -64,6 +64,9 @@ const dcv_backend *dcv_backend_of(dcv_backend_kind kind);
 /* Multiply-adds of one picture. */
 int64_t dcv_conv_macs(const dcv_conv_desc *d);
 
+/* Can dcv_sgemm() be told such extents?  DCV_EUNSUPPORTED: to be asked where shapes become known. */
+dcv_status dcv_sgemm_fits(int64_t m, int64_t n, int64_t k) DCV_MUST_USE;
+
 /* Row-major single-precision product C = alpha A B + beta C, m x k by k x n (transposed as asked), one thread. */
 void dcv_sgemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
                const float *b, int64_t ldb, float beta, float *c, int64_t ldc);

@@ -79,6 +79,11 @@ static bool is_pointwise(const dcv_conv_desc *d)
 static dcv_status conv_new(const dcv_conv_desc *d, dcv_conv **out)
 {
     DCV_CHECK(d->x_block == 1 && d->y_block == 1);
+    *out = NULL;
+    const dcv_conv_desc t = three_axes(d);
+    DCV_TRY(dcv_sgemm_fits(t.oc, t.out[0] * t.out[1] * t.out[2],
+                           t.ic / t.groups * t.win[0].kernel * t.win[1].kernel * t.win[2].kernel));
+    DCV_TRY(dcv_sgemm_fits(1, t.in[0] * t.in[1] * t.in[2], 1));
     dcv_conv *c = *out = dcv_alloc(1, sizeof *c);
     if (!c)
         return DCV_ENOMEM;
@@ -304,6 +309,17 @@ const dcv_backend dcv_backend_blas = {
     .run = run,
     .kernel = kernel,
 };
+
+/* Leading dimensions are one of the three, so BLAS's int holds all that it is told. */
+dcv_status dcv_sgemm_fits(int64_t m, int64_t n, int64_t k)
+{
+    if (m <= INT_MAX && n <= INT_MAX && k <= INT_MAX)
+        return DCV_OK;
+    return dcv_fail(DCV_EUNSUPPORTED,
+                    "a product of %lld x %lld by %lld x %lld; expected at most %d along each side (cells of a map, or "
+                    "weights of a channel)",
+                    (long long)m, (long long)k, (long long)k, (long long)n, INT_MAX);
+}
 
 static blasint narrow(int64_t n)
 {

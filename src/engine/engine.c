@@ -174,20 +174,20 @@ static dcv_status pack_conv(const dcv_engine *e, const dcv_step *s, char *to)
     return st;
 }
 
-void dcv_engine_pack(const dcv_engine *e, void *to)
+dcv_status dcv_engine_pack(const dcv_engine *e, void *to)
 {
     for (int i = 0; i < e->n_step; i++) {
         const dcv_step *s = &e->step[i];
         if (s->owner != e)
             continue;
         if (s->kind == DCV_STEP_CONV) {
-            DCV_CHECK(pack_conv(e, s, to) == DCV_OK); /* scratch of one layer was refused: nothing to fall back on */
+            DCV_TRY(pack_conv(e, s, to));
         } else if (s->kind == DCV_STEP_DENSE) {
             dcv_dense_pack(&s->dense, (float *)((char *)to + s->packed), (float *)((char *)to + s->bias));
             dcv_pages_out(s->dense.w, (size_t)(s->dense.k * s->dense.n) * sizeof(float));
         }
     }
-    DCV_CHECK(dcv_back_pack(e, to) == DCV_OK);
+    return dcv_back_pack(e, to);
 }
 
 void dcv_engine_attach(dcv_engine *e, const void *packed)
@@ -212,7 +212,7 @@ dcv_status dcv_engine_pack_own(dcv_engine *e)
     if (!e->own_packed)
         return DCV_ENOMEM;
     dcv_pages_huge(e->own_packed, e->packed_bytes);
-    dcv_engine_pack(e, e->own_packed);
+    DCV_TRY(dcv_engine_pack(e, e->own_packed));
     dcv_engine_attach(e, e->own_packed);
     return DCV_OK;
 }

@@ -72,9 +72,9 @@ static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine
     return st;
 }
 
-static void pack(void *engine, void *to)
+static dcv_status pack(void *engine, void *to)
 {
-    dcv_engine_pack(engine, to);
+    return dcv_engine_pack(engine, to);
 }
 
 static dcv_status share_weights(dcv_network *net, dcv_share *share)

@@ -93,9 +93,13 @@ static dcv_status own(dcv_share *s, size_t bytes, dcv_share_fill fill, void *ctx
     void *at = dcv_alloc(bytes ? bytes : 1, 1);
     if (!at)
         return DCV_ENOMEM;
+    const dcv_status st = fill(ctx, at);
+    if (st != DCV_OK) {
+        dcv_free(at);
+        return st;
+    }
     if (s)
         DCV_TRY(remember(s, at, 0));
-    fill(ctx, at);
     *out = at;
     return DCV_OK;
 }
@@ -112,8 +116,12 @@ static int sealed(size_t bytes, dcv_share_fill fill, void *ctx)
             close(fd);
         return -1;
     }
-    fill(ctx, at);
+    const dcv_status st = fill(ctx, at);
     munmap(at, bytes);
+    if (st != DCV_OK) { /* without the copy that ranks share there is one less: a rank's own may still find room */
+        close(fd);
+        return -1;
+    }
     fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     return fd;
 }

@@ -2,6 +2,7 @@
  * different kernels, both precisions, fused bias, sum and activation, one picture and several. */
 #include "check.h"
 #include "deconvoy/memory.h"
+#include "engine/adjoint.h"
 #include "engine/conv.h"
 
 typedef struct shape {
@@ -263,9 +264,34 @@ static void check_choice(void)
     CHECK_OK(dcv_backend_choose(&k));
 }
 
+/* BLAS counts in int: what does not fit is refused when it is made, not in the middle of a walk. */
+static void check_extents(void)
+{
+    const dcv_window one = {1, 1, 1, 0, 0}, wide = {3, 2, 1, 1, 1};
+    const int64_t side = 46341; /* its square is just above 2^31 */
+    dcv_conv_desc d = {.n = 1, .n_space = 2, .groups = 1, .ic = 2, .oc = 2, .x_block = 1, .y_block = 1};
+    dcv_conv *c = NULL;
+    dcv_adjoint *a = NULL;
+    for (int i = 0; i < 2; i++) {
+        d.in[i] = d.out[i] = side;
+        d.win[i] = one;
+    }
+    CHECK(dcv_backend_blas.conv_new(&d, &c) == DCV_EUNSUPPORTED && !c);
+    for (int i = 0; i < 2; i++) {
+        d.in[i] = 2 * side;
+        d.win[i] = wide;
+    }
+    CHECK(dcv_adjoint_new(&dcv_backend_blas, &d, &a) == DCV_EUNSUPPORTED && !a);
+    d.in[0] = d.out[0] = 1;
+    d.win[0] = one;
+    CHECK(dcv_backend_blas.conv_new(&d, &c) == DCV_OK && c);
+    dcv_backend_blas.conv_free(c);
+}
+
 int main(void)
 {
     check_choice();
+    check_extents();
     check_backend(&dcv_backend_blas);
 #ifdef DCV_HAVE_ONEDNN
     check_backend(&dcv_backend_onednn);

@@ -38,11 +38,12 @@ typedef struct toy {
     int square, status, shifted, sum, wobble;
 } toy;
 
-static void fill(void *ctx, void *to)
+static dcv_status fill(void *ctx, void *to)
 {
     (void)ctx;
     for (int i = 0; i < 1000; i++)
         ((int32_t *)to)[i] = 3 * i;
+    return DCV_OK;
 }
 
 static void toy_close(dcv_job *j)
