@@ -10,6 +10,10 @@
  *   - finished blocks are folded, in order, into one state, which finish() turns into regions on rank 0,
  *     and which learn() gives to every rank before the next phase starts.
  *
+ * A chain is a long computation cut into units: a block of as many units as the phase says, each going on from the state
+ * that the one before left.  Nothing is folded, finished or learnt; the state is only there so that a run that was
+ * killed goes on from where it was last kept.
+ *
  * Adding a job kind = one file in src/jobs with a const dcv_job_kind, and one line in jobs.def.
  */
 #ifndef DECONVOY_JOB_H
@@ -32,6 +36,7 @@ typedef struct dcv_phase {
     int64_t n_units;
     int64_t n_items;    /* what progress counts */
     size_t state_bytes; /* of a block's state; 0: nothing is gathered */
+    int64_t chain;      /* > 0: blocks are chains of so many units (the last may be shorter); wants state_bytes > 0 */
 } dcv_phase;
 
 typedef struct dcv_job dcv_job; /* a job kind's own struct begins with one of these */

@@ -30,6 +30,7 @@ typedef struct dcv_worklist_options {
     bool gather;     /* grants are blocks */
     int workers;     /* ranks that compute, >= 1: grants are at most waiting / (4 workers) */
     int threads;     /* engine threads of each: 4 s of work for all of them is a grant's upper bound */
+    int64_t block;   /* units in a block; 0: dcv_block_units() */
 } dcv_worklist_options;
 
 #define DCV_GRANT_MAX 4096 /* units */

@@ -6,7 +6,8 @@ dcv_status budget_of(const dcv_config *c, const dcv_job *job, const dcv_phase *p
 {
     const int64_t threads = c->runtime.threads, most = 2 * threads + 2;
     *out = (budget){.threads_bytes = threads * job->thread_bytes, .units_bytes = threads * job->unit_read_bytes};
-    out->states_bytes = (threads + (master ? 2 : 0)) * (int64_t)phase->state_bytes;
+    const int64_t masters = phase->chain > 0 ? 1 : 2; /* a running fold and a block; a chain is only looked at */
+    out->states_bytes = (threads + (master ? masters : 0)) * (int64_t)phase->state_bytes;
     const int64_t least = out->threads_bytes + out->units_bytes + out->states_bytes, spare = c->runtime.memory - least;
     file_size_text need, have;
     if (spare < 0)

@@ -214,12 +214,14 @@ static int64_t prefix(const uint8_t *done, dcv_range block)
  * exactly so many units as the journal has. */
 static dcv_status skip_blocks(master *m, const uint8_t *done)
 {
-    const int64_t per_block = dcv_block_units(m->phase.n_units);
+    const int64_t per_block = plan_block_units(&m->phase);
     block_place at = place_of(m, BLOCK_RUNNING);
-    DCV_TRY(block_read(&at, -1, m->state, &m->folded, &m->kept_generation));
-    if (m->folded < 0) {
-        m->folded = 0;
-        m->kind->state_clear(m->o.job, m->p, m->state);
+    if (m->state) {
+        DCV_TRY(block_read(&at, -1, m->state, &m->folded, &m->kept_generation));
+        if (m->folded < 0) {
+            m->folded = 0;
+            m->kind->state_clear(m->o.job, m->p, m->state);
+        }
     }
     m->kept = m->folded;
     for (at.block = 0; at.block * per_block < m->phase.n_units; at.block++) {
@@ -227,10 +229,10 @@ static dcv_status skip_blocks(master *m, const uint8_t *done)
         if (r.first + r.count > m->phase.n_units)
             r.count = m->phase.n_units - r.first;
         if (at.block >= m->folded) {
-            r.count = prefix(done, r);
-            int64_t units = 0;
+            const int64_t all = r.count;
+            int64_t units = r.count = prefix(done, r);
             uint32_t generation;
-            if (r.count)
+            if (r.count && (m->phase.chain <= 0 || r.count < all)) /* of a chain that is done nothing is kept */
                 DCV_TRY(block_read(&at, r.count, NULL, &units, &generation));
             if (units != r.count)
                 r.count = 0;
@@ -244,8 +246,8 @@ static dcv_status skip_blocks(master *m, const uint8_t *done)
 /* Units of other slices are none of ours. */
 static void skip_others(master *m)
 {
-    const int64_t per_block = dcv_block_units(m->phase.n_units), all = m->phase.n_units;
-    const block_range mine = plan_blocks(m->o.job->config, all);
+    const int64_t per_block = plan_block_units(&m->phase), all = m->phase.n_units;
+    const block_range mine = plan_blocks(m->o.job->config, &m->phase);
     const int64_t first = mine.first * per_block, end = mine.end * per_block < all ? mine.end * per_block : all;
     dcv_worklist_skip(m->list, (dcv_range){0, first < all ? first : all});
     if (end < all)
@@ -293,13 +295,14 @@ dcv_status master_phase(master *m, int p, const dcv_phase *phase)
         m->peer[r] = (peer){.bye_hellos = -1};
     dcv_worklist_free(m->list);
     m->list = NULL;
-    const dcv_worklist_options o = {phase->n_units, phase->state_bytes > 0, m->o.workers, m->o.threads};
+    const dcv_worklist_options o = {phase->n_units, phase->state_bytes > 0, m->o.workers, m->o.threads,
+                                    plan_block_units(phase)};
     DCV_TRY(dcv_worklist_new(&o, &m->list));
     dcv_free(m->state);
     dcv_free(m->block);
     m->state = m->block = NULL;
     m->state_bytes = phase->state_bytes;
-    if (m->state_bytes) {
+    if (plan_gathers(phase)) {
         m->state = dcv_alloc(1, m->state_bytes);
         m->block = dcv_alloc(1, m->state_bytes);
         if (!m->state || !m->block)
@@ -465,6 +468,14 @@ static bool serve(master *m)
     return any;
 }
 
+/* A chain that is done needs its states no more. */
+static void drop_chain(const master *m, int64_t block)
+{
+    const block_place at = place_of(m, block);
+    if (dcv_worklist_block_is_done(m->list, block))
+        block_remove(&at);
+}
+
 /* These units are finished for good.  Items and work are counted once, also where a unit was computed twice. */
 static void count_units(master *m, const commit *c)
 {
@@ -477,6 +488,8 @@ static void count_units(master *m, const commit *c)
     must(m, dcv_worklist_finish(m->list, c->grant, c->units, &fresh));
     m->sums.units += fresh;
     *c->peer_out -= c->units.count;
+    if (m->phase.chain > 0)
+        drop_chain(m, c->units.first / m->phase.chain);
 }
 
 static void count_all(master *m, commits *c)
@@ -528,12 +541,12 @@ static bool commit_some(master *m)
 /* The blocks of a slice are kept apart. */
 static bool folds(const master *m)
 {
-    return m->state_bytes && !plan_is_slice(m->o.job->config);
+    return plan_gathers(&m->phase) && !plan_is_slice(m->o.job->config);
 }
 
 dcv_status master_put_partial(master *m, dcv_result *r)
 {
-    const block_range mine = plan_blocks(m->o.job->config, m->phase.n_units);
+    const block_range mine = plan_blocks(m->o.job->config, &m->phase);
     block_place at = place_of(m, mine.first);
     const int64_t bytes = (int64_t)m->state_bytes;
     for (; at.block < mine.end; at.block++) {
@@ -550,7 +563,7 @@ dcv_status master_put_partial(master *m, dcv_result *r)
 /* Fold the next block if it is finished. */
 static bool fold(master *m)
 {
-    const int64_t per_block = dcv_block_units(m->phase.n_units), first = m->folded * per_block;
+    const int64_t per_block = plan_block_units(&m->phase), first = m->folded * per_block;
     if (!folds(m) || first >= m->phase.n_units || m->status != DCV_OK ||
         !dcv_worklist_block_is_done(m->list, m->folded))
         return false;
@@ -592,7 +605,7 @@ static dcv_status keep_fold(master *m)
 
 static bool keep_fold_if_due(master *m)
 {
-    const bool last = m->folded * dcv_block_units(m->phase.n_units) >= m->phase.n_units;
+    const bool last = m->folded * plan_block_units(&m->phase) >= m->phase.n_units;
     if (m->folded == m->kept || m->status != DCV_OK ||
         (!last && m->folded - m->kept < FOLD_BLOCKS && now_s() - m->kept_s < FOLD_S))
         return false;
@@ -602,7 +615,7 @@ static bool keep_fold_if_due(master *m)
 
 static bool all_folded(const master *m)
 {
-    return !folds(m) || m->folded * dcv_block_units(m->phase.n_units) >= m->phase.n_units;
+    return !folds(m) || m->folded * plan_block_units(&m->phase) >= m->phase.n_units;
 }
 
 static void send_stops(master *m)

@@ -145,7 +145,7 @@ static dcv_status lay_regions(const merge *m)
 
 static dcv_status keep_states(const merge *m, int i)
 {
-    const int64_t parts = m->n, per_block = dcv_block_units(m->phase.n_units), all = m->phase.n_units;
+    const int64_t parts = m->n, per_block = plan_block_units(&m->phase), all = m->phase.n_units;
     const int64_t n = (all + per_block - 1) / per_block, first = n * i / parts, end = n * (i + 1) / parts;
     void *state = dcv_alloc(1, m->phase.state_bytes);
     dcv_status st = state ? DCV_OK : DCV_ENOMEM;
@@ -255,7 +255,7 @@ static dcv_status lay_out(merge *m, const char *const *parts)
     DCV_TRY(output_create(m->out));
     DCV_TRY(output_open(m->out));
     DCV_TRY(lay_regions(m));
-    for (int i = 0; i < m->n && m->phase.state_bytes; i++)
+    for (int i = 0; i < m->n && plan_gathers(&m->phase); i++)
         DCV_TRY(keep_states(m, i));
     DCV_TRY(output_sync(m->out));
     return write_journal(m);

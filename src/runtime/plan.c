@@ -44,9 +44,19 @@ static void slice_print(const dcv_config *c, slice_text to)
                  (long long)c->dataset.slice.v[1]);
 }
 
-block_range plan_blocks(const dcv_config *c, int64_t n_units)
+int64_t plan_block_units(const dcv_phase *phase)
 {
-    const int64_t per_block = dcv_block_units(n_units), n = (n_units + per_block - 1) / per_block;
+    return phase->chain > 0 ? phase->chain : dcv_block_units(phase->n_units);
+}
+
+bool plan_gathers(const dcv_phase *phase)
+{
+    return phase->state_bytes > 0 && phase->chain <= 0;
+}
+
+block_range plan_blocks(const dcv_config *c, const dcv_phase *phase)
+{
+    const int64_t per_block = plan_block_units(phase), n = (phase->n_units + per_block - 1) / per_block;
     if (!plan_is_slice(c))
         return (block_range){0, n};
     const int64_t part = c->dataset.slice.v[0], parts = c->dataset.slice.v[1];

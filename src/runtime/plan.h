@@ -17,7 +17,9 @@ dcv_status plan_hash_of(const dcv_config *c, const dcv_job *job, plan_hash *out)
 typedef struct block_range {
     int64_t first, end;
 } block_range;
-block_range plan_blocks(const dcv_config *c, int64_t n_units);
+block_range plan_blocks(const dcv_config *c, const dcv_phase *phase);
+int64_t plan_block_units(const dcv_phase *phase); /* units in a block */
+bool plan_gathers(const dcv_phase *phase);        /* states of blocks are folded */
 bool plan_is_slice(const dcv_config *c);
 
 /* Root attributes of the contract, and plan_sha256; of a slice also what merge needs: slice,

@@ -105,11 +105,11 @@ static dcv_status declare_slice(run *r)
 {
     dcv_phase first = {0};
     DCV_TRY(r->kind->phase(r->job, 0, &first));
-    if (!first.state_bytes)
+    if (!plan_gathers(&first))
         return r->job->n_phases == 1
                    ? DCV_OK
                    : dcv_config_fail(r->c, "dataset.slice", "a job of this kind cannot be cut into slices");
-    const block_range b = plan_blocks(r->c, first.n_units);
+    const block_range b = plan_blocks(r->c, &first);
     return output_declare_partial(r->out, r->store, b.end - b.first, first.state_bytes);
 }
 
@@ -362,7 +362,7 @@ static dcv_status outcome(run *r)
 /* Rank 0 turns the folded state into regions. */
 static dcv_status finish(run *r, int p, const dcv_phase *phase)
 {
-    if (!r->master || !phase->state_bytes || !r->kind->finish)
+    if (!r->master || !plan_gathers(phase) || !r->kind->finish)
         return DCV_OK;
     dcv_result res = {.out = r->out};
     dcv_status st = plan_is_slice(r->c) ? master_put_partial(r->master, &res)
@@ -375,7 +375,7 @@ static dcv_status finish(run *r, int p, const dcv_phase *phase)
 
 static dcv_status learn(run *r, int p, const dcv_phase *phase)
 {
-    if (!phase->state_bytes || !r->kind->learn)
+    if (!plan_gathers(phase) || !r->kind->learn)
         return DCV_OK;
     void *state = r->master ? master_state(r->master) : dcv_alloc(1, phase->state_bytes);
     DCV_CHECK(state);

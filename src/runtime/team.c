@@ -12,6 +12,7 @@
 
 #include "runtime/blocks.h"
 #include "runtime/file.h"
+#include "runtime/plan.h"
 #include "runtime/team.h"
 #include "deconvoy/memory.h"
 
@@ -354,7 +355,7 @@ static finished *work(engine_thread *e, unit_task *task)
         f->units.count++;
         if (gathers(t) && !last && !is_due(e))
             e->hold = f;
-        else if (gathers(t))
+        else if (gathers(t) && !(last && t->phase.chain > 0)) /* nobody goes on from the end of a chain */
             f->status = state_save(e, &g, unit + 1, f);
     }
     f->seconds += now_s() - began;
@@ -564,7 +565,7 @@ dcv_status team_phase(team *t, int p, const dcv_phase *phase)
     drop_all(t);
     t->p = p;
     t->phase = *phase;
-    t->block_units = dcv_block_units(phase->n_units);
+    t->block_units = plan_block_units(phase);
     t->cancelled = false;
     dcv_status st = DCV_OK;
     for (int i = 0; i < t->o.threads && st == DCV_OK; i++) {

@@ -59,7 +59,7 @@ dcv_status dcv_worklist_new(const dcv_worklist_options *o, dcv_worklist **out)
         return DCV_ENOMEM;
     w->o = *o;
     w->free = -1;
-    w->block = dcv_block_units(o->n_units);
+    w->block = o->block > 0 ? o->block : dcv_block_units(o->n_units);
     w->left = w->waiting = o->n_units;
     const size_t words = (size_t)(o->n_units / 64 + 1);
     w->done = dcv_alloc(words, sizeof *w->done);

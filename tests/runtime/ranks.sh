@@ -1,7 +1,7 @@
 # The same bytes at every number of ranks and threads, with failed items and without.
 . "$(dirname "$0")/lib.sh"
 
-for job in "items=100 per_unit=3 fail_every=7" "items=5000 per_unit=2 sleep_us=100" "items=1 per_unit=1" "items=40 per_unit=1 sleep_us=2000 threads=3 memory=20000"; do
+for job in "items=100 per_unit=3 fail_every=7" "items=5000 per_unit=2 sleep_us=100" "items=1 per_unit=1" "items=143 per_unit=2 chain=10 fail_every=17" "items=40 per_unit=1 sleep_us=2000 threads=3 memory=20000"; do
     want 0 "$toy" "$dir/one.h5" $job fresh=1
     alone "$dir/one.h5"
     for n in 1 2 3 5; do

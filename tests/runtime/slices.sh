@@ -1,7 +1,7 @@
 # Slices, computed apart and joined, have the bytes of a run without slice.
 . "$(dirname "$0")/lib.sh"
 
-for job in "items=100 per_unit=3 fail_every=7" "items=5 per_unit=1" "items=9000 per_unit=4"; do
+for job in "items=100 per_unit=3 fail_every=7" "items=5 per_unit=1" "items=9000 per_unit=4" "items=143 per_unit=2 chain=10 phases=1"; do
     rm -f "$dir"/*
     want 0 "$toy" "$dir/whole.h5" $job
     for i in 0 1 2; do

@@ -23,7 +23,7 @@ static void blocks(void)
 static void simulate(int64_t n, bool gather, int workers)
 {
     enum { MOST = 10 };
-    const dcv_worklist_options o = {n, gather, workers, 1};
+    const dcv_worklist_options o = {n, gather, workers, 1, 0};
     dcv_worklist *w;
     CHECK_OK(dcv_worklist_new(&o, &w));
     unsigned char *times = calloc((size_t)n + 1, 1);
@@ -67,7 +67,7 @@ static void simulate(int64_t n, bool gather, int workers)
 
 static void sizes(void)
 {
-    const dcv_worklist_options o = {100000, false, 4, 1};
+    const dcv_worklist_options o = {100000, false, 4, 1, 0};
     dcv_worklist *w;
     dcv_grant g;
     CHECK_OK(dcv_worklist_new(&o, &w));
@@ -87,7 +87,7 @@ static void sizes(void)
 
 static void silence(void)
 {
-    const dcv_worklist_options o = {4, false, 2, 1};
+    const dcv_worklist_options o = {4, false, 2, 1, 0};
     dcv_worklist *w;
     dcv_grant g, again;
     int64_t fresh;
@@ -113,7 +113,7 @@ static void silence(void)
 /* The rest of a block begins with a state that its worker writes over: it is given once. */
 static void silent_rest(void)
 {
-    const dcv_worklist_options o = {4096, true, 2, 1};
+    const dcv_worklist_options o = {4096, true, 2, 1, 0};
     dcv_worklist *w;
     dcv_grant g, again;
     CHECK_OK(dcv_worklist_new(&o, &w));

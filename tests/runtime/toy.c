@@ -2,10 +2,12 @@
  *
  * Items are numbers.  Phase "square" writes their squares and gathers sums (integer, and float64 ones that depend on
  * the order of addition); phase "shift" needs the sums and gathers nothing.  Units may sleep, items may fail.
+ * chain: units go on from each other in chains of so many, and a number's square has those before it in the chain
+ * added.
  *
  * toy OUTPUT [KEY=VALUE]...   items, per_unit, sleep_us, fail_every, threads, memory, ranks_differ, data_error_at,
  *                             merge (of so many parts: OUTPUT.0, OUTPUT.1 ...), fault_at, signal, durability, wait,
- * unit_seconds, fresh, deadline, check, empty
+ * unit_seconds, fresh, deadline, check, empty, chain
  */
 #include <mpi.h>
 #include <signal.h>
@@ -21,7 +23,7 @@
 
 typedef struct toy_options {
     int64_t items, per_unit, sleep_us, fail_every, ranks_differ, data_error_at, fault_at, signal, empty, slow_us,
-        phases;
+        phases, chain;
 } toy_options;
 
 static toy_options opt = {.items = 100, .per_unit = 3, .data_error_at = -1, .fault_at = -1, .phases = 2};
@@ -98,7 +100,7 @@ static dcv_status toy_phase(dcv_job *j, int p, dcv_phase *out)
 {
     (void)j;
     *out = (dcv_phase){p ? "shift" : "square", (opt.items + opt.per_unit - 1) / opt.per_unit, opt.items,
-                       p || opt.empty ? 0 : sizeof(toy_state)};
+                       p || opt.empty ? 0 : sizeof(toy_state), p ? 0 : opt.chain};
     return DCV_OK;
 }
 
@@ -141,7 +143,7 @@ static dcv_status square(toy *t, const int64_t *v, int64_t n, toy_state *s, dcv_
 {
     for (int64_t i = 0; i < n; i++) {
         const bool bad = fails(v[i]);
-        const int64_t sq = bad ? -1 : v[i] * v[i];
+        const int64_t sq = bad ? -1 : v[i] * v[i] + (opt.chain ? s->sum : 0);
         const uint8_t status = bad ? 2 : 1;
         char text[64];
         snprintf(text, sizeof text, "number %lld is bad", (long long)v[i]);
@@ -150,7 +152,7 @@ static dcv_status square(toy *t, const int64_t *v, int64_t n, toy_state *s, dcv_
         if (bad)
             DCV_TRY(dcv_result_fail_item(r, v[i], text));
         s->count += !bad;
-        s->sum += bad ? 0 : sq;
+        s->sum += bad ? 0 : v[i] * v[i];
         s->wobble = s->wobble * 0.999 + 1.0 / (double)(v[i] + 3);
     }
     return DCV_OK;
@@ -272,6 +274,7 @@ int main(int argc, char **argv)
         {"empty", &opt.empty},
         {"slow_us", &opt.slow_us},
         {"phases", &opt.phases},
+        {"chain", &opt.chain},
         {"threads", &threads},
         {"memory", &memory},
         {"fresh", &fresh},
@@ -309,8 +312,11 @@ int main(int argc, char **argv)
     int64_t slice_v[2] = {slice, slices};
     static const dcv_section section = {.job = "toy"};
     char text[256];
-    snprintf(text, sizeof text, "job: toy\ntoy:\n  items: %lld\n  per_unit: %lld\n  fail_every: %lld\n  empty: %lld\n",
-             (long long)opt.items, (long long)opt.per_unit, (long long)opt.fail_every, (long long)opt.empty);
+    snprintf(text, sizeof text,
+             "job: toy\ntoy:\n  items: %lld\n  per_unit: %lld\n  fail_every: %lld\n  empty: %lld\n"
+             "  chain: %lld\n",
+             (long long)opt.items, (long long)opt.per_unit, (long long)opt.fail_every, (long long)opt.empty,
+             (long long)opt.chain);
     char file[] = "/toy.yaml", source[] = "numbers";
     dcv_config c = {.section = &section, .file = file, .output = argv[1], .text = text};
     c.dataset.source = source;
