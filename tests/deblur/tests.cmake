@@ -1,0 +1,11 @@
+# One object over several ranks.
+foreach(real F32 F64)
+  add_executable(deblur_slab_bytes_${real} deblur/slab_bytes.c)
+  target_include_directories(deblur_slab_bytes_${real} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_compile_definitions(deblur_slab_bytes_${real} PRIVATE DCV_DEBLUR_${real})
+  target_link_libraries(deblur_slab_bytes_${real} PRIVATE dcv_deblur)
+endforeach()
+set(deblur_mpi "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_btl_vader_single_copy_mechanism=none")
+add_test(NAME deblur/slab_ranks COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/deblur/slab.sh $<TARGET_FILE:deblur_slab_bytes_F32>
+         $<TARGET_FILE:deblur_slab_bytes_F64> ${MPIEXEC_EXECUTABLE})
+set_tests_properties(deblur/slab_ranks PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2 ENVIRONMENT "${deblur_mpi}")
