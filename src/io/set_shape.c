@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "deconvoy/log.h"
+#include "deconvoy/stop.h"
 #include "io/set.h"
 
 /* The key that decided about part of the preprocessing: its own, or the preset. */
@@ -118,8 +119,10 @@ static dcv_status survey_all(set *x, survey *v)
     if (!x->extent)
         return DCV_ENOMEM;
     *v = (survey){.channels = 1, .same = true, .extent = x->extent};
-    for (int64_t i = 0; i < x->d.n; i++)
+    for (int64_t i = 0; i < x->d.n; i++) {
+        DCV_TRY(dcv_stop_check("reading the headers of pictures"));
         survey_item(x, i, v);
+    }
     if (!v->good)
         return dcv_fail_in(DCV_EDATA, "%s: not one of %lld pictures can be used; the last", x->s.shown,
                            (long long)x->d.n);

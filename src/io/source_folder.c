@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "deconvoy/stop.h"
 #include "io/source.h"
 
 enum { MAX_DEPTH = 64, MAX_PATH = 4096 };
@@ -76,6 +77,9 @@ static dcv_status walk_folder(walk *w, int fd, const level *here)
     for (struct dirent *e; st == DCV_OK && (e = readdir(dir));) {
         if (e->d_name[0] == '.')
             continue;
+        st = dcv_stop_check("reading the data set");
+        if (st != DCV_OK)
+            break;
         const int more = snprintf(w->path + n, sizeof w->path - n, "%s%s", n ? "/" : "", e->d_name);
         if (more < 0 || (size_t)more >= sizeof w->path - n) {
             st = dcv_fail(DCV_EDATA, "%s: a path of more than %d bytes", w->s->shown, MAX_PATH - 1);

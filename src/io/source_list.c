@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "deconvoy/stop.h"
 #include "io/source.h"
 
 enum { MAX_PATH = 4096 };
@@ -73,6 +74,7 @@ static dcv_status add_lines(dcv_source *s, const char *text, size_t n)
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         if (!stop)
             stop = end;
+        DCV_TRY(dcv_stop_check("reading the data set"));
         DCV_TRY(add_line(s, text, stop, number));
         text = stop + 1;
     }

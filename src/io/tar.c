@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <archive.h>
 #include <archive_entry.h>
+#include "deconvoy/stop.h"
 #include "io/source.h"
 
 enum { BLOCK_BYTES = 1 << 16 };
@@ -132,6 +133,8 @@ static dcv_status index_members(dcv_source *s)
         if (code < ARCHIVE_WARN)
             st = archive_failed(a, s->shown);
         else
+            st = dcv_stop_check("reading the data set");
+        if (st == DCV_OK)
             st = add_member(s, a, e, &room);
     }
     stop(&r, a);

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "deconvoy/memory.h"
+#include "deconvoy/stop.h"
 #include "runtime/file.h"
 #include "runtime/lease.h"
-#include "runtime/signals.h"
 
 #define BEAT_S     20.0
 #define STALE_S    120.0
@@ -125,7 +125,7 @@ static dcv_status take(lease *l, const dcv_output *o, double wait_s)
             break;
         if (mine)
             continue; /* its holder has just removed it */
-        if (now_s() >= until || signals_stop())
+        if (now_s() >= until || dcv_stop_asked())
             return in_use(l, o);
         const struct timespec nap = {.tv_nsec = (long)(LOOK_S * 1e9)};
         nanosleep(&nap, NULL);

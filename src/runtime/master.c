@@ -13,6 +13,7 @@
 #include "deconvoy/journal.h"
 #include "deconvoy/log.h"
 #include "deconvoy/memory.h"
+#include "deconvoy/stop.h"
 
 #define COMMIT_S          0.2 /* between two syncs of the journal */
 #define FOLD_S            4.0 /* the running state is written at least this often while blocks come in */
@@ -81,7 +82,7 @@ dcv_status master_new(const master_options *o, master **out)
     if (st == DCV_OK && o->out->n_failures > 0)
         st = failures_new(o->out->n_items, o->out->n_failures, &m->failures);
     if (st == DCV_OK)
-        st = resume_load(o->out, o->plan, m->failures, &m->resume);
+        st = resume_load(o->out, o->plan, &m->resume);
     if (st == DCV_OK)
         st = dcv_journal_new(o->out->final, o->plan, o->out->disk, &m->journal);
     if (st == DCV_OK)
@@ -210,35 +211,49 @@ static int64_t prefix(const uint8_t *done, dcv_range block)
     return n;
 }
 
+/* Of a block: units that are done and whose state is there as well.  Folded: all of them or none, for its state is no
+ * longer to be had by itself.  Of a chain that is done nothing is kept. */
+static dcv_status usable(master *m, const uint8_t *done, int64_t block, dcv_range *r)
+{
+    const block_place at = place_of(m, block);
+    const int64_t all = r->count;
+    int64_t units = r->count = prefix(done, *r);
+    uint32_t generation;
+    if (block < m->folded || (m->phase.chain > 0 && units == all)) {
+        r->count = units == all ? all : 0;
+        return DCV_OK;
+    }
+    if (units)
+        DCV_TRY(block_read(&at, r->count, NULL, &units, &generation));
+    if (units != r->count)
+        r->count = 0;
+    return DCV_OK;
+}
+
 /* Where a phase gathers, a unit is done only if its block's state is there as well: folded, or in a file after
- * exactly so many units as the journal has. */
-static dcv_status skip_blocks(master *m, const uint8_t *done)
+ * exactly so many units as the journal has.  A folded block that has to be computed again is not folded again: its
+ * state would be the same. */
+static dcv_status skip_blocks(master *m, uint8_t *done)
 {
     const int64_t per_block = plan_block_units(&m->phase);
-    block_place at = place_of(m, BLOCK_RUNNING);
+    const block_place sum = place_of(m, BLOCK_RUNNING);
     if (m->state) {
-        DCV_TRY(block_read(&at, -1, m->state, &m->folded, &m->kept_generation));
+        DCV_TRY(block_read(&sum, -1, m->state, &m->folded, &m->kept_generation));
         if (m->folded < 0) {
             m->folded = 0;
             m->kind->state_clear(m->o.job, m->p, m->state);
         }
     }
     m->kept = m->folded;
-    for (at.block = 0; at.block * per_block < m->phase.n_units; at.block++) {
-        dcv_range r = {at.block * per_block, per_block};
+    for (int64_t block = 0; block * per_block < m->phase.n_units; block++) {
+        dcv_range r = {block * per_block, per_block};
         if (r.first + r.count > m->phase.n_units)
             r.count = m->phase.n_units - r.first;
-        if (at.block >= m->folded) {
-            const int64_t all = r.count;
-            int64_t units = r.count = prefix(done, r);
-            uint32_t generation;
-            if (r.count && (m->phase.chain <= 0 || r.count < all)) /* of a chain that is done nothing is kept */
-                DCV_TRY(block_read(&at, r.count, NULL, &units, &generation));
-            if (units != r.count)
-                r.count = 0;
-        }
+        const int64_t end = r.first + r.count;
+        DCV_TRY(usable(m, done, block, &r));
         if (r.count)
             skip(m, r);
+        memset(done + r.first + r.count, 0, (size_t)(end - r.first - r.count));
     }
     return DCV_OK;
 }
@@ -256,22 +271,22 @@ static void skip_others(master *m)
 
 static dcv_status skip_done(master *m)
 {
-    const unit_ranges *u = &m->resume.done[m->p];
-    if (!u->n && !m->state_bytes)
+    const int64_t n = m->phase.n_units;
+    if (!m->resume.done[m->p].n && !m->state_bytes)
         return DCV_OK;
-    uint8_t *done = dcv_alloc((size_t)m->phase.n_units, 1);
+    uint8_t *done = dcv_alloc((size_t)n, 1);
     if (!done)
         return DCV_ENOMEM;
-    for (int64_t i = 0; i < u->n; i++)
-        for (int64_t k = u->at[i].first; k < u->at[i].first + u->at[i].count && k < m->phase.n_units; k++)
-            done[k] = 1;
+    resume_mark(&m->resume, m->p, done, n);
     dcv_status st = DCV_OK;
     if (m->state_bytes)
         st = skip_blocks(m, done);
     else
-        for (int64_t k = 0; k < m->phase.n_units; k++)
+        for (int64_t k = 0; k < n; k++)
             if (done[k])
                 skip(m, (dcv_range){k, 1});
+    if (st == DCV_OK)
+        st = resume_failures(&m->resume, m->o.out, m->o.plan, m->p, done, n, m->failures);
     dcv_free(done);
     return st;
 }
@@ -548,12 +563,14 @@ dcv_status master_put_partial(master *m, dcv_result *r)
 {
     const block_range mine = plan_blocks(m->o.job->config, &m->phase);
     block_place at = place_of(m, mine.first);
-    const int64_t bytes = (int64_t)m->state_bytes;
+    const int64_t bytes = (int64_t)m->state_bytes, per_block = dcv_block_units(m->phase.n_units);
     for (; at.block < mine.end; at.block++) {
+        const int64_t left = m->phase.n_units - at.block * per_block, want = left < per_block ? left : per_block;
         int64_t units;
         uint32_t generation;
-        DCV_TRY(block_read(&at, -1, m->block, &units, &generation));
-        if (units < 0)
+        DCV_TRY(dcv_stop_check("putting states of blocks into the result"));
+        DCV_TRY(block_read(&at, want, m->block, &units, &generation));
+        if (units != want)
             return dcv_fail(DCV_EIO, "%s: the state of block %lld is gone", m->o.out->final, (long long)at.block);
         DCV_TRY(dcv_result_put(r, m->o.out->partial_id, (at.block - mine.first) * bytes, bytes, m->block));
     }

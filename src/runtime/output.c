@@ -15,6 +15,7 @@
 #include "runtime/wire.h"
 #include "deconvoy/hash.h"
 #include "deconvoy/memory.h"
+#include "deconvoy/stop.h"
 
 #define SKELETON_BYTES (64 << 10) /* names, shapes, attributes: about */
 #define JOIN_MOST      64         /* stretches, and failures, of units that are reported as one */
@@ -338,8 +339,11 @@ static dcv_status sum_regions(dcv_output *o, uint32_t *crc)
     }
     int32_t root = wire_rank(WIRE_WORLD);
     wire_bcast(WIRE_NODE, 0, &root, sizeof root);
-    for (int k = wire_rank(WIRE_NODE); root == 0 && k < n && st == DCV_OK; k += wire_size(WIRE_NODE))
-        st = dcv_store_crc(o->fd, piece[k].offset, piece[k].bytes, &sum[k]);
+    for (int k = wire_rank(WIRE_NODE); root == 0 && k < n && st == DCV_OK; k += wire_size(WIRE_NODE)) {
+        st = dcv_stop_check("computing check sums");
+        if (st == DCV_OK)
+            st = dcv_store_crc(o->fd, piece[k].offset, piece[k].bytes, &sum[k]);
+    }
     wire_or_u32(sum, n);
     for (int k = 0; k < n; k++)
         crc[piece[k].id] = crc_combine(crc[piece[k].id], sum[k], piece[k].bytes);

@@ -12,6 +12,7 @@
 #include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/run.h"
+#include "deconvoy/stop.h"
 #include "runtime/blocks.h"
 #include "runtime/budget.h"
 #include "runtime/faults.h"
@@ -48,6 +49,7 @@ typedef struct run {
     master *master; /* rank 0 */
     bool complete;  /* the result is there already */
     bool resumes;   /* an earlier start left its .part */
+    bool told;      /* run.json is written */
     double began_s;
     time_t started;
 } run;
@@ -340,7 +342,7 @@ static void pass_work(run *r)
             any = true;
         }
         lease_beat(r->lease);
-        if (signals_stop())
+        if (dcv_stop_asked())
             worker_stop(r->worker);
         any |= worker_step(r->worker);
         if (r->master)
@@ -465,8 +467,31 @@ static dcv_status keep_facts(run *r)
         f.fresh_share = s->units ? (double)(s->units - s->resumed_units) / (double)s->units : 0;
         st = runjson_write(r->out, &f);
     }
+    r->told = true;
     dcv_free(hosts);
     return st;
+}
+
+/* Somebody asked for an end before there was anything to tell: that too is told, but never in place of what another
+ * start has to say. */
+static void keep_early_facts(run *r)
+{
+    if (r->rank || r->told || !dcv_stop_asked() || (!r->out && output_new(r->c, &r->out) != DCV_OK))
+        return;
+    char *message = dcv_strdup(dcv_message()), *file = dcv_format("%s.run.json", r->out->stem);
+    const run_facts f = {.ranks = r->size,
+                         .threads = r->c->runtime.threads,
+                         .items = r->job ? r->job->n_items : 0,
+                         .wall_s = now_s() - r->began_s,
+                         .started = r->started,
+                         .finished = time(NULL)};
+    dcv_status st = file && access(file, F_OK) ? output_folder(r->out) : DCV_ESTOP;
+    if (st == DCV_OK)
+        st = runjson_write(r->out, &f);
+    if (message && *message)
+        (void)dcv_fail(DCV_ESTOP, "%s", message); /* whatever became of it: why it stopped is what counts */
+    dcv_free(message);
+    dcv_free(file);
 }
 
 static dcv_status work(run *r)
@@ -524,6 +549,8 @@ dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_
         orphans_remove();
     wire_listen();
     const dcv_status st = work(&r);
+    if (st == DCV_ESTOP)
+        keep_early_facts(&r);
     wire_deaf();
     signals_restore();
     faults_unwatch();

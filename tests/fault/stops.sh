@@ -23,6 +23,33 @@ same "$dir/reference.h5" "$dir/s.h5"
 alone "$dir/s.h5"
 grep -q '"resumed_units": 0,' "$dir/s.run.json" && bad "nothing was resumed"
 
+# While the data set is read, and between the last unit and the sealed file.
+for n in 1 3; do
+    if [ $n = 1 ]; then "$toy" "$dir/o.h5" $job open_us=9000000 2> "$dir/err" &
+    else "$mpiexec" -q --oversubscribe --bind-to none -n 3 "$toy" "$dir/o.h5" $job open_us=9000000 2> "$dir/err" & fi
+    pid=$!
+    sleep 1.5
+    kill -USR1 $pid
+    wait $pid
+    [ $? = 75 ] || bad "no 75 from a run that reads its data set"
+    said "while reading the numbers"
+    once
+    [ -s "$dir/o.run.json" ] || bad "no run.json from a run that reads its data set"
+    rm -f "$dir"/o.*
+done
+small="items=30 per_unit=3 phases=1"
+want 0 "$toy" "$dir/small.h5" $small
+for n in 1 3; do
+    want 75 ranks $n "$toy" "$dir/end.h5" $small stop_at_end=1
+    said "while computing check sums"
+    once
+    [ -s "$dir/end.run.json" ] || bad "no run.json from a run that was nearly there"
+    want 0 ranks $n "$toy" "$dir/end.h5" $small
+    same "$dir/small.h5" "$dir/end.h5"
+    alone "$dir/end.h5"
+    rm "$dir/end.h5"
+done
+
 # A signal when only the first block is under way: all are done then, and all must be in the result.
 few="items=9 per_unit=3 phases=1 threads=2"
 want 0 "$toy" "$dir/few.h5" $few

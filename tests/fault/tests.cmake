@@ -11,6 +11,7 @@ endfunction()
 
 dcv_fault_test(kills 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/kills.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE} 10)
 dcv_fault_test(stops 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/stops.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
+dcv_fault_test(resume 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/resume.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
 dcv_fault_test(poison 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/poison.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
 
 add_library(fault_nth SHARED fault/fail_nth.c)

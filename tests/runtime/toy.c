@@ -7,7 +7,9 @@
  *
  * toy OUTPUT [KEY=VALUE]...   items, per_unit, sleep_us, fail_every, threads, memory, ranks_differ, data_error_at,
  *                             merge (of so many parts: OUTPUT.0, OUTPUT.1 ...), fault_at, signal, durability, wait,
- * unit_seconds, fresh, deadline, check, empty, chain
+ * unit_seconds, fresh, deadline, check, empty, chain,
+ *                             bad_at (an item that fails in this start only), open_us (to read the data set),
+ * stop_at_end (of phase "square", USR1 comes)
  */
 #include <mpi.h>
 #include <signal.h>
@@ -20,13 +22,14 @@
 #include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/run.h"
+#include "deconvoy/stop.h"
 
 typedef struct toy_options {
     int64_t items, per_unit, sleep_us, fail_every, ranks_differ, data_error_at, fault_at, signal, empty, slow_us,
-        phases, chain;
+        phases, chain, bad_at, open_us, stop_at_end;
 } toy_options;
 
-static toy_options opt = {.items = 100, .per_unit = 3, .data_error_at = -1, .fault_at = -1, .phases = 2};
+static toy_options opt = {.items = 100, .per_unit = 3, .data_error_at = -1, .fault_at = -1, .phases = 2, .bad_at = -1};
 
 typedef struct toy_state {
     int64_t sum, count;
@@ -66,6 +69,10 @@ static dcv_status toy_open(const dcv_config *c, dcv_share *share, int threads, d
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (opt.ranks_differ == 2 && rank == 1)
         return dcv_fail(DCV_ENOINPUT, "rank 1 has no model");
+    for (int64_t us = 0; us < opt.open_us; us += 1000) {
+        DCV_TRY(dcv_stop_check("reading the numbers"));
+        usleep(1000);
+    }
     if (share) {
         DCV_TRY(dcv_share_once(share, 1000 * sizeof(int32_t), fill, NULL, &t->shared));
         if (((const int32_t *)t->shared)[999] != 2997)
@@ -136,7 +143,7 @@ static void toy_drop(dcv_job *j, void *input)
 
 static bool fails(int64_t item)
 {
-    return opt.fail_every > 0 && item % opt.fail_every == opt.fail_every / 2;
+    return item == opt.bad_at || (opt.fail_every > 0 && item % opt.fail_every == opt.fail_every / 2);
 }
 
 static dcv_status square(toy *t, const int64_t *v, int64_t n, toy_state *s, dcv_result *r)
@@ -224,6 +231,8 @@ static dcv_status toy_finish(dcv_job *j, int p, const void *state, dcv_result *r
     (void)p;
     const toy *t = (toy *)j;
     const toy_state *s = state;
+    if (opt.stop_at_end)
+        raise(SIGUSR1);
     DCV_TRY(dcv_result_put(r, t->sum, 0, 1, &s->sum));
     return dcv_result_put(r, t->wobble, 0, 1, &s->wobble);
 }
@@ -274,6 +283,9 @@ int main(int argc, char **argv)
         {"empty", &opt.empty},
         {"slow_us", &opt.slow_us},
         {"phases", &opt.phases},
+        {"bad_at", &opt.bad_at},
+        {"open_us", &opt.open_us},
+        {"stop_at_end", &opt.stop_at_end},
         {"chain", &opt.chain},
         {"threads", &threads},
         {"memory", &memory},
