@@ -70,6 +70,9 @@ typedef void (*dcv_observe_fn)(void *ctx, int picture, int value, const dcv_blob
  * Allocates nothing.  A picture's numbers do not depend on n nor on its neighbours. */
 void dcv_walk_forward(dcv_walk *w, int n, const float *const *const *input, dcv_observe_fn observe, void *ctx);
 
+/* Shall walks forward keep what walks back need?  On at first; off spares its time where none will follow. */
+void dcv_walk_keeps(dcv_walk *w, bool on);
+
 /* A signal to be walked back: weight[i] at row-major cell at[i] of a value, 0 elsewhere, for a picture of the last
  * walk forward. */
 typedef struct dcv_seed {

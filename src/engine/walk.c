@@ -17,6 +17,7 @@ struct dcv_walk {
     bool timed;
     int n;               /* pictures of the walk */
     dcv_back_walk *back; /* NULL: none */
+    bool light;          /* nothing is kept for walks back */
     dcv_observe_fn observe;
     void *ctx;
 };
@@ -191,7 +192,7 @@ static void run(dcv_walk *w, int step, int p)
         break;
     }
     for (int i = p < 0 ? 0 : p, end = p < 0 ? w->n : p + 1; i < end; i++) {
-        if (w->back)
+        if (w->back && !w->light)
             dcv_back_keep(w->back, w, step, i);
         show(w, s, i);
     }
@@ -242,7 +243,7 @@ void dcv_walk_forward(dcv_walk *w, int n, const float *const *const *input, dcv_
     if (w->timed)
         memset(w->seconds, 0, (size_t)e->g->n_node * sizeof *w->seconds);
     e->back->one_thread();
-    for (int p = 0; w->back && p < n; p++)
+    for (int p = 0; w->back && !w->light && p < n; p++)
         dcv_back_keep(w->back, w, -1, p);
     show_inputs(w);
     for (int s = 0, end; s < e->n_step; s = end) {
@@ -278,6 +279,11 @@ dcv_back_walk *dcv_walk_back(const dcv_walk *w)
 int dcv_walk_pictures(const dcv_walk *w)
 {
     return w->n;
+}
+
+void dcv_walk_keeps(dcv_walk *w, bool on)
+{
+    w->light = !on;
 }
 
 void dcv_walk_time(dcv_walk *w, bool on)

@@ -370,8 +370,8 @@ static dcv_status view_new(dcv_network *net, const dcv_dims *dims, dcv_view *v)
     return dcv_walk_new(v->engine, &v->walk);
 }
 
-/* This thread's view for a size; it becomes the first of the list, the last may have to go. */
-static dcv_status view_for(dcv_network *net, int thread, const dcv_dims *dims, dcv_view **out)
+/* It becomes the first of the list, the last may have to go. */
+dcv_status dcv_network_view(dcv_network *net, int thread, const dcv_dims *dims, dcv_view **out)
 {
     thread_views *t = &((own_part *)net->own)->thread[thread];
     int at = 0;
@@ -472,7 +472,7 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
     const float *picture[DCV_GROUP];
     const float *const *input[1] = {picture};
     int64_t item[DCV_GROUP];
-    const dcv_status st = view_for(net, thread, &u->item[at[0]].dims, &view);
+    const dcv_status st = dcv_network_view(net, thread, &u->item[at[0]].dims, &view);
     if (st == DCV_EDATA && net->config->dataset.on_error == DCV_SKIP)
         return refuse_group(net, u, at, n);
     if (st == DCV_EDATA)

@@ -56,6 +56,9 @@ void dcv_network_describe(const dcv_network *net, dcv_job *job);
 /* Declare /inputs (and /labels). */
 dcv_status dcv_network_declare(dcv_network *net, dcv_store *s) DCV_MUST_USE;
 
+/* A thread's view for inputs of that size; good until the thread asks for the next one. */
+dcv_status dcv_network_view(dcv_network *net, int thread, const dcv_dims *dims, dcv_view **out) DCV_MUST_USE;
+
 int64_t dcv_network_units(const dcv_network *net);
 int64_t dcv_network_unit_items(const dcv_network *net, int64_t unit);
 

@@ -19,6 +19,9 @@ if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
   add_test(NAME jobs/reconstruct COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/reconstruct.py $<TARGET_FILE:deconvoy>
            ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/jobs/reconstruct ${MPIEXEC_EXECUTABLE})
   set_tests_properties(jobs/reconstruct PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
+  add_test(NAME jobs/top_back COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/top_back.py $<TARGET_FILE:deconvoy>
+           ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/jobs/top_back ${MPIEXEC_EXECUTABLE})
+  set_tests_properties(jobs/top_back PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
   add_test(NAME jobs/verdict COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/verdict.py)
   set_tests_properties(jobs/verdict PROPERTIES LABELS unit TIMEOUT 60)
 endif()
