@@ -86,6 +86,10 @@ const char *dcv_dataset_item_name(const dcv_dataset *d, int64_t i);
 /* Rows and columns of item i's network input, known from the headers; 0 where a header could not be read. */
 void dcv_dataset_extent(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w);
 
+/* Rows and columns of item i's picture as it is kept, from its header, and where resize and crop take it.  DCV_EDATA for
+ * a header that cannot be read, or a picture smaller than the crop. */
+dcv_status dcv_dataset_framing(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w, dcv_framing *out) DCV_MUST_USE;
+
 /* Bytes that one read item holds at most (input and picture), for the memory limit.  While it is being decoded its
  * file and its pixels come on top. */
 int64_t dcv_dataset_item_bytes(const dcv_dataset *d);

@@ -86,6 +86,23 @@ static dcv_status header_of(const set *x, int64_t i, dcv_image *head)
     }
 }
 
+dcv_status dcv_dataset_framing(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w, dcv_framing *out)
+{
+    const set *x = d->own;
+    const dcv_dims *it = &x->s.item;
+    dcv_image head = {.h = 1, .w = 1};
+    if (x->s.content != DCV_CONTENT_FLOATS)
+        DCV_TRY(header_of(x, i, &head));
+    else if (it->n == 4)
+        head = (dcv_image){.h = it->d[2], .w = it->d[3]};
+    else if (it->n == 3)
+        head.w = it->d[2];
+    *h = head.h;
+    *w = head.w;
+    *out = (dcv_framing){*h, *w, 0, 0, *h, *w};
+    return x->s.content == DCV_CONTENT_FLOATS && it->n != 4 ? DCV_OK : dcv_framing_of(&x->p, *h, *w, out);
+}
+
 /* What the headers of pictures say. */
 typedef struct survey {
     int64_t good, max_h, max_w;

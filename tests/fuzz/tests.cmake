@@ -19,3 +19,5 @@ dcv_fuzz_test(fuzz_image io ${images}/jpeg_420.jpg ${images}/jpeg_progressive.jp
               ${images}/png_palette8_trns.png ${images}/tiff_grey_lzw.tif ${images}/tiff_planes_tiled_mm.tif ${images}/tiff_palette.tif)
 set(sets ${CMAKE_CURRENT_SOURCE_DIR}/golden/dataset)
 dcv_fuzz_test(fuzz_dataset io ${sets}/five-idx3-ubyte ${sets}/five-idx3-ubyte.gz ${sets}/ustar.tar ${sets}/pax.tar ${sets}/gnu.tar)
+dcv_fuzz_test(fuzz_truth io ${sets}/five-idx3-ubyte ${sets}/five_boxes.csv)
+target_include_directories(fuzz_truth PRIVATE ${CMAKE_SOURCE_DIR}/src)
