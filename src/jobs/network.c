@@ -103,10 +103,16 @@ void dcv_network_cost(dcv_network *net, double gflop)
     net->unit_items = n < net->unit_items ? n : net->unit_items;
 }
 
+/* Of an item that has been read; 0 where nothing is read. */
+static int64_t item_bytes(const dcv_network *net)
+{
+    return net->dataset ? dcv_dataset_item_bytes(net->dataset) : 0;
+}
+
 static dcv_status check_memory(const dcv_network *net)
 {
-    const int64_t need = (int64_t)dcv_walk_bytes(net->engine) * net->threads +
-                         dcv_dataset_item_bytes(net->dataset) * DCV_GROUP * net->threads;
+    const int64_t need =
+        (int64_t)dcv_walk_bytes(net->engine) * net->threads + item_bytes(net) * DCV_GROUP * net->threads;
     const int64_t limit = net->config->runtime.memory;
     if (need > limit)
         return dcv_config_fail(net->config, "runtime.memory",
@@ -116,23 +122,42 @@ static dcv_status check_memory(const dcv_network *net)
     return DCV_OK;
 }
 
+/* Where nothing is read, nothing but file and configuration can say how large an input is. */
+static dcv_status all_fixed(const dcv_network *net, const dcv_dims *dims)
+{
+    for (int i = 0; i < dims->n; i++)
+        if (dims->d[i] < 0)
+            return dcv_config_fail(net->config, "model.input_shape",
+                                   "%s leaves extent %d of its input open; input_shape must fix it", net->model->file,
+                                   i);
+    return DCV_OK;
+}
+
+static dcv_status open_data(dcv_network *net, dcv_dims *dims)
+{
+    if (((const own_part *)net->own)->options.no_data)
+        return all_fixed(net, dims);
+    DCV_TRY(dcv_dataset_open(net->config, &(dcv_want){.dims = *dims}, net->labels, &net->dataset));
+    if (dims->n == 4) {
+        dims->d[2] = net->dataset->max_h;
+        dims->d[3] = net->dataset->max_w;
+    }
+    return DCV_OK;
+}
+
 static dcv_status open_all(dcv_network *net, dcv_share *share)
 {
     dcv_dims dims;
     DCV_TRY(dcv_backend_choose(&net->backend));
     DCV_TRY(open_model(net));
     DCV_TRY(input_dims(net, &dims));
-    DCV_TRY(dcv_dataset_open(net->config, &(dcv_want){.dims = dims}, net->labels, &net->dataset));
-    if (dims.n == 4) {
-        dims.d[2] = net->dataset->max_h;
-        dims.d[3] = net->dataset->max_w;
-    }
+    DCV_TRY(open_data(net, &dims));
     DCV_TRY(dcv_graph_new(net->model, &dims, 1, &net->graph));
     DCV_TRY(compile(net, net->graph, &net->engine));
     net->item_gflop = 2e-9 * (double)dcv_graph_macs(net->graph);
     net->unit_items = unit_items(net->config->runtime.unit_seconds, net->item_gflop);
     DCV_TRY(check_memory(net));
-    net->whole_units = dcv_dataset_item_bytes(net->dataset) * net->unit_items <= net->config->runtime.memory / 8;
+    net->whole_units = item_bytes(net) * net->unit_items <= net->config->runtime.memory / 8;
     return share_weights(net, share);
 }
 
@@ -184,12 +209,14 @@ void dcv_network_close(dcv_network *net)
 
 void dcv_network_describe(const dcv_network *net, dcv_job *job)
 {
-    const int64_t item = dcv_dataset_item_bytes(net->dataset);
+    const int64_t item = item_bytes(net);
     job->config = net->config;
     job->dataset = net->dataset;
-    job->n_items = net->dataset->n;
     job->model_sha256 = net->model->sha256;
-    job->dataset_sha256 = net->dataset->sha256;
+    if (net->dataset) {
+        job->n_items = net->dataset->n;
+        job->dataset_sha256 = net->dataset->sha256;
+    }
     job->numerics = dcv_backend_numerics(net->backend);
     job->weight_bytes = (int64_t)dcv_engine_packed_bytes(net->engine);
     job->thread_bytes = (int64_t)dcv_walk_bytes(net->engine) + item * DCV_GROUP;
@@ -309,17 +336,17 @@ static dcv_status check_finite(const dcv_network *net, int64_t i, const dcv_item
     return DCV_OK;
 }
 
-static dcv_status read_item(const dcv_network *net, int64_t i, dcv_item *to)
+dcv_status dcv_network_item(const dcv_network *net, int64_t item, dcv_item *to)
 {
-    DCV_TRY(dcv_dataset_read(net->dataset, i, DCV_READ_INPUT, to));
-    return net->dataset->is_float ? check_finite(net, i, to) : DCV_OK;
+    DCV_TRY(dcv_dataset_read(net->dataset, item, DCV_READ_INPUT, to));
+    return net->dataset->is_float ? check_finite(net, item, to) : DCV_OK;
 }
 
 /* Items [from, to) of a unit.  What fails is kept as that item's message. */
 static dcv_status read_items(const dcv_network *net, unit_input *u, int from, int to)
 {
     for (int i = from; i < to; i++) {
-        if (read_item(net, u->first + i, &u->item[i]) == DCV_OK)
+        if (dcv_network_item(net, u->first + i, &u->item[i]) == DCV_OK)
             continue;
         u->error[i] = dcv_strdup(dcv_message());
         if (!u->error[i])
@@ -370,10 +397,27 @@ static dcv_status view_new(dcv_network *net, const dcv_dims *dims, dcv_view *v)
     return dcv_walk_new(v->engine, &v->walk);
 }
 
-/* It becomes the first of the list, the last may have to go. */
+dcv_status dcv_network_view_bytes(const dcv_network *net, const dcv_dims *dims, int64_t *bytes)
+{
+    dcv_graph *g = NULL;
+    dcv_engine *e = NULL;
+    *bytes = 0;
+    dcv_status st = dcv_graph_new(net->model, dims, 1, &g);
+    if (st == DCV_OK)
+        st = compile(net, g, &e);
+    if (st == DCV_OK)
+        *bytes = (int64_t)(dcv_walk_bytes(e) + dcv_engine_packed_bytes(e));
+    dcv_engine_free(e);
+    dcv_graph_free(g);
+    return st;
+}
+
+/* The view becomes the first of the thread's list, the last may have to go. */
 dcv_status dcv_network_view(dcv_network *net, int thread, const dcv_dims *dims, dcv_view **out)
 {
-    thread_views *t = &((own_part *)net->own)->thread[thread];
+    const own_part *own = net->own;
+    thread_views *t = &own->thread[thread];
+    const int most = own->options.one_view ? 1 : VIEWS;
     int at = 0;
     dcv_view v = {0};
     while (at < t->n && !dcv_dims_equal(&t->view[at].dims, dims))
@@ -381,13 +425,14 @@ dcv_status dcv_network_view(dcv_network *net, int thread, const dcv_dims *dims, 
     if (at < t->n) {
         v = t->view[at];
     } else {
+        if (t->n == most)
+            view_free(net, &t->view[--t->n]);
         const dcv_status st = view_new(net, dims, &v);
         if (st != DCV_OK) {
             view_free(net, &v);
             return st;
         }
-        at = t->n < VIEWS ? t->n++ : VIEWS - 1;
-        view_free(net, &t->view[at]);
+        at = t->n++;
     }
     memmove(&t->view[1], &t->view[0], (size_t)at * sizeof v);
     t->view[0] = v;
@@ -397,23 +442,23 @@ dcv_status dcv_network_view(dcv_network *net, int thread, const dcv_dims *dims, 
 
 /* --- Computing a unit ------------------------------------------------------------- */
 
-static dcv_status put_row(const dcv_network *net, const dcv_item *it, int64_t i, dcv_result *r)
+dcv_status dcv_network_put_row(const dcv_network *net, const dcv_item *it, int64_t item, dcv_result *r)
 {
     const uint8_t status = it ? 1 : 2;
     const int32_t width = it ? (int32_t)it->width : -1, height = it ? (int32_t)it->height : -1;
-    DCV_TRY(dcv_result_put(r, net->id_width, i, 1, &width));
-    DCV_TRY(dcv_result_put(r, net->id_height, i, 1, &height));
+    DCV_TRY(dcv_result_put(r, net->id_width, item, 1, &width));
+    DCV_TRY(dcv_result_put(r, net->id_height, item, 1, &height));
     if (net->id_extent >= 0) {
         const int32_t extent[2] = {it ? (int32_t)it->dims.d[2] : -1, it ? (int32_t)it->dims.d[3] : -1};
-        DCV_TRY(dcv_result_put(r, net->id_extent, 2 * i, 2, extent));
+        DCV_TRY(dcv_result_put(r, net->id_extent, 2 * item, 2, extent));
     }
-    return dcv_result_put(r, net->id_status, i, 1, &status);
+    return dcv_result_put(r, net->id_status, item, 1, &status);
 }
 
 static dcv_status fail_item(const dcv_network *net, const unit_input *u, int i, const dcv_unit_actions *a,
                             dcv_result *r)
 {
-    DCV_TRY(put_row(net, NULL, u->first + i, r));
+    DCV_TRY(dcv_network_put_row(net, NULL, u->first + i, r));
     DCV_TRY(dcv_result_fail_item(r, u->first + i, u->error[i]));
     return a->failed ? a->failed(a->ctx, u->first + i, r) : DCV_OK;
 }
@@ -423,7 +468,7 @@ dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const cha
 {
     const int64_t first = unit * net->unit_items, n = dcv_network_unit_items(net, unit);
     for (int64_t i = first; i < first + n; i++) {
-        DCV_TRY(put_row(net, NULL, i, r));
+        DCV_TRY(dcv_network_put_row(net, NULL, i, r));
         DCV_TRY(dcv_result_fail_item(r, i, message));
         if (a->failed)
             DCV_TRY(a->failed(a->ctx, i, r));
@@ -445,8 +490,7 @@ static int next_group(const unit_input *u, int from, int to, int *at, int *n)
     return i;
 }
 
-/* What the last message says of the network, without its file: a result must not depend on where that is. */
-static const char *without_file(const dcv_network *net)
+const char *dcv_network_message(const dcv_network *net)
 {
     const size_t n = strlen(net->model->file);
     const char *message = dcv_message();
@@ -458,7 +502,7 @@ static dcv_status refuse_group(const dcv_network *net, unit_input *u, const int 
 {
     for (int k = 0; k < n; k++) {
         u->error[at[k]] =
-            dcv_format("%s: %s", dcv_dataset_item_name(net->dataset, u->first + at[k]), without_file(net));
+            dcv_format("%s: %s", dcv_dataset_item_name(net->dataset, u->first + at[k]), dcv_network_message(net));
         if (!u->error[at[k]])
             return DCV_ENOMEM;
     }
@@ -490,7 +534,7 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
     for (int k = 0; k < n; k++) {
         if (a->done)
             DCV_TRY(a->done(a->ctx, view, item[k], k, r));
-        DCV_TRY(put_row(net, &u->item[at[k]], item[k], r));
+        DCV_TRY(dcv_network_put_row(net, &u->item[at[k]], item[k], r));
         dcv_item_clear(&u->item[at[k]]);
     }
     return DCV_OK;

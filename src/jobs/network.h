@@ -17,7 +17,10 @@ typedef struct dcv_network_options {
     /* Values that the walk must show, by name, for a graph of any size; NULL: none. */
     dcv_status (*choose)(void *ctx, const dcv_graph *g, int *seen, int *n_seen);
     void *ctx;
-    bool back; /* walks back start from those values */
+    bool back;     /* walks back start from those values */
+    bool no_data;  /* there is no data set: the job makes what it walks, of the shape that the file or input_shape fixes
+                    */
+    bool one_view; /* a thread keeps the engine of the last size alone */
 } dcv_network_options;
 
 /* One network compiled for one input size, and one thread's walk over it. */
@@ -31,10 +34,10 @@ typedef struct dcv_view {
 struct dcv_network {
     const dcv_config *config;
     dcv_model *model;
-    dcv_labels *labels; /* NULL: none */
-    dcv_dataset *dataset;
-    dcv_graph *graph;   /* for the largest input */
-    dcv_engine *engine; /* for the largest input */
+    dcv_labels *labels;   /* NULL: none */
+    dcv_dataset *dataset; /* NULL: no_data */
+    dcv_graph *graph;     /* for the largest input */
+    dcv_engine *engine;   /* for the largest input */
     dcv_backend_kind backend;
     int threads;
     int64_t unit_items; /* pictures per unit */
@@ -65,6 +68,19 @@ int64_t dcv_network_unit_items(const dcv_network *net, int64_t unit);
 /* The kind's read and drop. */
 dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input) DCV_MUST_USE;
 void dcv_network_drop(void *input);
+
+/* Read one item's network input; DCV_EDATA where it has NaN or infinity, as for items of units. */
+dcv_status dcv_network_item(const dcv_network *net, int64_t item, dcv_item *to) DCV_MUST_USE;
+
+/* Write an item's rows of /inputs but for what is known before; it NULL: the item failed. */
+dcv_status dcv_network_put_row(const dcv_network *net, const dcv_item *it, int64_t item, dcv_result *r) DCV_MUST_USE;
+
+/* Bytes that a view of another size than the largest takes: engine, weights of its own, walk.  DCV_EDATA where the
+ * network cannot take that size. */
+dcv_status dcv_network_view_bytes(const dcv_network *net, const dcv_dims *dims, int64_t *bytes) DCV_MUST_USE;
+
+/* What the last message says of the network, without its file: a result must not depend on where that is. */
+const char *dcv_network_message(const dcv_network *net);
 
 /* What a job does with a unit's items, each of them may be NULL: group is called before the walk over up to DCV_GROUP
  * of them, see for each observed value (picture is its place in the group), walked after the walk of a group (picture:
