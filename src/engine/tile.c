@@ -35,6 +35,13 @@ bool dcv_tile_takes(const dcv_conv_desc *d)
     return columns >= 4 && w->stride <= 2;
 }
 
+/* Does the border reach further in than the outer column of a row?  Tiles leave out what one column has there. */
+static bool reaches_in(const dcv_tile *t)
+{
+    const int64_t last = (t->out_w - 1) * t->stride_w - t->pad_w;
+    return t->lanes == 1 || t->pad_w > t->stride_w || last - t->stride_w + (t->kernel_w - 1) * t->dilation_w >= t->in_w;
+}
+
 void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t)
 {
     const dcv_window one = {.kernel = 1, .stride = 1, .dilation = 1};
@@ -60,7 +67,7 @@ void dcv_tile_plan(const dcv_conv_desc *d, dcv_tile *t)
     t->wide_h = t->in_h + h->pad_lo + h->pad_hi;
     t->wide_w = t->in_w + w->pad_lo + w->pad_hi;
     const bool border = t->wide_h > t->in_h || t->wide_w > t->in_w;
-    t->widened = border && t->ic_blocks * lanes * t->wide_h * t->wide_w <= WIDEN_FLOATS;
+    t->widened = border && reaches_in(t) && t->ic_blocks * lanes * t->wide_h * t->wide_w <= WIDEN_FLOATS;
     if (taps(t) == 1 && !border && t->stride_h == 1 && t->stride_w == 1) {
         t->in_w = t->out_w = t->in_h * t->in_w;
         t->in_h = t->out_h = 1;
@@ -131,15 +138,19 @@ typedef struct map {
     float *patch; /* scratch for what a tile at the edge reads */
 } map;
 
-/* One tile's places: x its first input cell, w and bias those of the output group, y its first output cell. */
+/* One tile's places: x[at] its first input cell, w and bias those of the output group, y its first output cell. */
 typedef struct place {
     const float *x, *w, *bias;
     float *y;
+    int64_t at;         /* may lie in the border, before x */
     int64_t row, plane; /* floats from an input row to the next, from a block to the next */
     int64_t lo, hi;     /* kernel rows that do not lie in the border */
+    int64_t from, till; /* kernel columns before from lie in the border for the first column, those from till on for
+                         * the last */
     int64_t blocks;     /* input blocks to sum */
     const float *ahead; /* weights to fetch meanwhile, */
-    int64_t second;     /* and the distance of a second line, 0: one line at a time */
+    int64_t second;     /* the distance of a second line, 0: one line at a time, */
+    bool fetch;         /* and whether to do it */
     bool first, last;
 } place;
 
@@ -165,13 +176,38 @@ DCV_TILE __m512 end(const dcv_tile *t, __m512 v)
     return v;
 }
 
+/* Products of one kernel column with columns r0 .. r1 - 1: their inputs begin at x[at], step floats apart, w
+ * [inner][64].
+ */
+DCV_TILE const float *column(const place *p, bool fetch, int r0, int r1, int64_t inner, int64_t step, int64_t at,
+                             const float *w, const float *ahead, __m512 a[COLUMNS][4])
+{
+    for (int64_t c = 0; c < inner; c++, w += GROUP) {
+        if (fetch) {
+            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+            _mm_prefetch((const char *)(ahead + p->second), _MM_HINT_T1);
+            ahead += p->second + 16;
+        }
+        const __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16), w2 = _mm512_load_ps(w + 32);
+#pragma GCC unroll 7
+        for (int r = r0; r < r1; r++) {
+            const __m512 v = _mm512_set1_ps(p->x[at + r * step + c]);
+            a[r][0] = _mm512_fmadd_ps(v, w0, a[r][0]);
+            a[r][1] = _mm512_fmadd_ps(v, w1, a[r][1]);
+            a[r][2] = _mm512_fmadd_ps(v, w2, a[r][2]);
+            /* 28 sums, 3 weights and v fill all 32 registers: the fourth weight comes from memory. */
+            __asm__("vfmadd231ps %2, %1, %0" : "+v"(a[r][3]) : "v"(v), "m"(*(const __m512 *)(w + 48)));
+        }
+    }
+    return ahead;
+}
+
 /* n columns, step floats apart in x, by 64 outputs. */
-DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t step)
+DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t step, bool fetch)
 {
     const int64_t slab = t->d.out[0] * (t->d.n_space == 2 ? t->d.out[1] : 1) * B;
-    const int64_t row = t->dilation_h * p->row, column = t->dilation_w * lanes;
+    const int64_t row = t->dilation_h * p->row, apart = t->dilation_w * lanes;
     const int64_t outer = lanes == 1 ? 1 : t->kernel_w, inner = lanes == 1 ? t->kernel_w : lanes;
-    const int64_t weights = t->kernel_w * lanes * GROUP; /* of a kernel row */
     const float *ahead = p->ahead;
     __m512 a[COLUMNS][4];
 #pragma GCC unroll 7
@@ -181,24 +217,15 @@ DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t 
             a[r][j] = start(t, p, slab, r, j);
     for (int64_t b = 0; b < p->blocks; b++)
         for (int64_t i = p->lo; i < p->hi; i++) {
-            const float *w = p->w + (b * t->kernel_h + i) * weights;
-            for (int64_t k = 0; k < outer; k++) {
-                const float *x = p->x + b * p->plane + i * row + k * column;
-                for (int64_t c = 0; c < inner; c++, w += GROUP) {
-                    _mm_prefetch((const char *)ahead, _MM_HINT_T1);
-                    _mm_prefetch((const char *)(ahead + p->second), _MM_HINT_T1);
-                    ahead += p->second + 16;
-                    const __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16), w2 = _mm512_load_ps(w + 32);
-#pragma GCC unroll 7
-                    for (int r = 0; r < n; r++) {
-                        const __m512 v = _mm512_set1_ps(x[r * step + c]);
-                        a[r][0] = _mm512_fmadd_ps(v, w0, a[r][0]);
-                        a[r][1] = _mm512_fmadd_ps(v, w1, a[r][1]);
-                        a[r][2] = _mm512_fmadd_ps(v, w2, a[r][2]);
-                        /* 28 sums, 3 weights and v fill all 32 registers: the fourth weight comes from memory. */
-                        __asm__("vfmadd231ps %2, %1, %0" : "+v"(a[r][3]) : "v"(v), "m"(*(const __m512 *)(w + 48)));
-                    }
-                }
+            const float *w = p->w + (b * t->kernel_h + i) * t->kernel_w * lanes * GROUP;
+            int64_t at = p->at + b * p->plane + i * row;
+            for (int64_t k = 0; k < outer; k++, at += apart, w += inner * GROUP) {
+                if (lanes > 1 && k < p->from)
+                    ahead = column(p, fetch, 1, n, inner, step, at, w, ahead, a);
+                else if (lanes > 1 && k >= p->till)
+                    ahead = column(p, fetch, 0, n - 1, inner, step, at, w, ahead, a);
+                else
+                    ahead = column(p, fetch, 0, n, inner, step, at, w, ahead, a);
             }
         }
 #pragma GCC unroll 7
@@ -213,7 +240,11 @@ typedef void (*tile_fn)(const dcv_tile *t, const place *p);
 #define ONE(N, LANES, STEP)                                                                                            \
     __attribute__((target("avx512f"))) static void tile_##N##_##STEP(const dcv_tile *t, const place *p)                \
     {                                                                                                                  \
-        tile(t, p, N, LANES, STEP);                                                                                    \
+        tile(t, p, N, LANES, STEP, false);                                                                             \
+    }                                                                                                                  \
+    __attribute__((target("avx512f"))) static void fetch_##N##_##STEP(const dcv_tile *t, const place *p)               \
+    {                                                                                                                  \
+        tile(t, p, N, LANES, STEP, true);                                                                              \
     }
 #define ALL(LANES, STEP)                                                                                               \
     ONE(1, LANES, STEP)                                                                                                \
@@ -223,16 +254,20 @@ typedef void (*tile_fn)(const dcv_tile *t, const place *p);
     ONE(5, LANES, STEP)                                                                                                \
     ONE(6, LANES, STEP)                                                                                                \
     ONE(7, LANES, STEP)                                                                                                \
-    static const tile_fn tiles_##STEP[COLUMNS] = {tile_1_##STEP, tile_2_##STEP, tile_3_##STEP, tile_4_##STEP,          \
-                                                  tile_5_##STEP, tile_6_##STEP, tile_7_##STEP};
+    static const tile_fn tiles_##STEP[2][COLUMNS] = {                                                                  \
+        {tile_1_##STEP, tile_2_##STEP, tile_3_##STEP, tile_4_##STEP, tile_5_##STEP, tile_6_##STEP, tile_7_##STEP},     \
+        {fetch_1_##STEP, fetch_2_##STEP, fetch_3_##STEP, fetch_4_##STEP, fetch_5_##STEP, fetch_6_##STEP,               \
+         fetch_7_##STEP}};
 ALL(16, 16)
 ALL(16, 32)
 ALL(1, 1)
 ALL(1, 2)
 ALL(1, 4)
 
+typedef const tile_fn (*functions)[COLUMNS]; /* [fetch][columns - 1] */
+
 /* By floats from an output column's input to the next one's. */
-static const tile_fn *functions(int64_t step)
+static functions functions_of(int64_t step)
 {
     switch (step) {
     case 16:
@@ -255,6 +290,7 @@ static void cut(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n
     const int64_t lo = c < 0 ? -c : 0, hi = c + w > m->w ? m->w - c : w; /* columns inside */
     float *to = m->patch;
     p->x = to;
+    p->at = 0;
     p->row = w * lanes;
     p->plane = h * w * lanes;
     memset(to, 0, (size_t)(p->blocks * p->plane) * sizeof *to);
@@ -265,13 +301,29 @@ static void cut(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n
                        (size_t)((hi - lo) * lanes) * sizeof *to);
 }
 
+/* Only the outer columns of a tile reach into the border, each by kernel columns of its own. */
+static bool skips(const dcv_tile *t, const map *m, int64_t c, int64_t n, place *p)
+{
+    const int64_t d = t->dilation_w, last = c + (n - 1) * t->stride_w;
+    p->from = c < 0 ? (-c + d - 1) / d : 0;
+    p->till = last < m->w ? (m->w - last + d - 1) / d : 0;
+    const bool inner = (c + t->stride_w >= 0 || n == 1) && (last - t->stride_w + span_w(t, 1) <= m->w || n == 1);
+    return t->lanes > 1 && inner && p->from <= p->till;
+}
+
 static void find_input(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n, place *p)
 {
-    if (r < 0 || c < 0 || r + span_h(t) > m->h || c + span_w(t, n) > m->w) {
+    p->from = 0;
+    p->till = t->kernel_w;
+    const bool inside = c >= 0 && c + span_w(t, n) <= m->w;
+    if (!inside && !skips(t, m, c, n, p)) {
+        p->from = 0;
+        p->till = t->kernel_w;
         cut(t, m, r, c, n, p);
         return;
     }
-    p->x = m->x + (r * m->w + c) * t->lanes;
+    p->x = m->x;
+    p->at = (r * m->w + c) * t->lanes;
     p->row = m->w * t->lanes;
     p->plane = m->h * m->w * t->lanes;
 }
@@ -291,14 +343,15 @@ static void fetch_ahead(place *p, int64_t weights, int64_t nth, int64_t n)
 {
     const int64_t shares = n < 6 ? 2 : 4, mine = nth - (n >= 6);
     p->second = n < 6 ? 16 : 0;
-    p->ahead = p->w + (mine >= 0 && mine < shares ? weights + mine * (weights / shares) : 0);
+    p->fetch = mine >= 0 && mine < shares;
+    p->ahead = p->w + (p->fetch ? weights + mine * (weights / shares) : 0);
 }
 
 /* All tiles of one output group, over one chunk of input blocks.  A row is cut into tiles of nearly equal width. */
 static void sweep(const dcv_tile *t, const map *m, place p)
 {
     const int64_t tiles = (t->out_w + COLUMNS - 1) / COLUMNS, weights = p.blocks * taps(t) * t->lanes * GROUP;
-    const tile_fn *fn = functions(t->stride_w * t->lanes);
+    const functions fn = functions_of(t->stride_w * t->lanes);
     int64_t nth = 0;
     for (int64_t r = 0; r < t->out_h; r++) {
         find_rows(t, r, &p);
@@ -306,7 +359,7 @@ static void sweep(const dcv_tile *t, const map *m, place p)
             const int64_t n = (t->out_w - c + left - 1) / left;
             find_input(t, m, r * t->stride_h - m->pad_h, c * t->stride_w - m->pad_w, n, &p);
             fetch_ahead(&p, weights, nth, tiles * t->out_h);
-            fn[n - 1](t, &p);
+            fn[p.fetch][n - 1](t, &p);
             p.y += n * B;
             c += n;
         }

@@ -21,7 +21,8 @@ typedef struct dcv_tile {
     int64_t wide_h, wide_w; /* with the border */
     int64_t out_h, out_w;   /* one long row where a 1x1 kernel allows it */
     int64_t chunk;          /* input blocks summed at once: their weights stay in the cache */
-    bool widened;           /* a small input is copied with its border; of large ones, what tiles at the edge read */
+    bool widened; /* where the border reaches in by more than a column, a small input is copied with its border;
+                   * of large ones, what tiles at the edge read */
 } dcv_tile;
 
 /* Is it made for this shape?  (Blocks of 16, but for first layers, and AVX-512, are the caller's business.) */
