@@ -12,8 +12,9 @@
 #include "deconvoy/memory.h"
 
 #define MAGIC    UINT64_C(0x6b636f6c62766364)
-#define N_SLOTS  5
-#define COMPLETE 4
+#define N_TURNS  3 /* files that partial states take in turn */
+#define COMPLETE (2 * N_TURNS)
+#define N_SLOTS  (COMPLETE + 1)
 
 typedef struct head {
     uint64_t magic;
@@ -31,7 +32,7 @@ static char *name(const block_place *at, int slot)
 
 int block_slot(int copy, uint32_t generation, bool complete)
 {
-    return complete ? COMPLETE : 2 * copy + (int)(generation & 1);
+    return complete ? COMPLETE : N_TURNS * copy + (int)(generation % N_TURNS);
 }
 
 dcv_status block_write(const block_place *at, int slot, uint32_t generation, int64_t units, const void *state, int *fd)

@@ -1,8 +1,10 @@
-/* blocks.h -- states of blocks on disk, beside the output: OUT.h5.block.PHASE.BLOCK.{a,b}.
+/* blocks.h -- states of blocks on disk, beside the output: OUT.h5.block.PHASE.BLOCK.{a,b,c}.
  *
- * A state after j units is a pure function of (block, j).  It is written to a and b in turn, so that one
- * valid file is there at any instant.  Copies of a grant write to c and d, so that a slow double never spoils what is
- * further; complete states go to e.  A file carries plan, place, j, a generation and CRCs.
+ * A state after j units is a pure function of (block, j).  It is written to a, b and c in turn: while one is being
+ * written, the newest one and the one before it are whole.  Two, for what is of use at resume is the newest whose units
+ * the journal has, and the record of the newest may still be on its way.  Copies of a grant write to d, e and f, so that
+ * a slow double never spoils what is further; complete states go to g.  A file carries plan, place, j, a generation and
+ * CRCs.
  */
 #ifndef DCV_RUNTIME_BLOCKS_H
 #define DCV_RUNTIME_BLOCKS_H

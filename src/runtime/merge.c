@@ -13,13 +13,15 @@
 #include "deconvoy/journal.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/run.h"
+#include "deconvoy/stop.h"
 #include "deconvoy/worklist.h"
 #include "runtime/blocks.h"
 #include "runtime/file.h"
 #include "runtime/lease.h"
 #include "runtime/plan.h"
 
-#define CHUNK_BYTES (4 << 20)
+#define CHUNK_BYTES  (4 << 20)
+#define STATUS_ITEMS (1 << 20) /* read at a time */
 
 typedef struct slice_file {
     const char *path;
@@ -39,6 +41,7 @@ typedef struct merge {
     int n;
     dcv_phase phase;
     dcv_journal *journal;
+    bool laid; /* all of it, by an earlier start */
 } merge;
 
 /* --- Which part is which ----------------------------------------------------------- */
@@ -119,6 +122,7 @@ static dcv_status lay_region(const merge *m, const dcv_region *r, int64_t *from,
     }
     for (int64_t at = 0; at < r->bytes; at += CHUNK_BYTES) {
         const int64_t n = r->bytes - at < CHUNK_BYTES ? r->bytes - at : CHUNK_BYTES;
+        DCV_TRY(dcv_stop_check("joining parts"));
         DCV_TRY(lay_chunk(m, from, at, r->offset + at, n, sum, one));
     }
     return DCV_OK;
@@ -156,6 +160,8 @@ static dcv_status keep_states(const merge *m, int i)
         st = dcv_h5_read(m->part[i].h5, "/partial/state", DCV_U8, at.block - first, 1, state);
         if (st == DCV_OK)
             st = block_write(&at, block_slot(0, 1, true), 1, units, state, &fd);
+        if (st == DCV_OK && m->out->disk && fdatasync(fd))
+            st = dcv_fail(DCV_EIO, "%s: state of block %lld: %s", m->out->final, (long long)at.block, strerror(errno));
         if (fd >= 0)
             close(fd);
     }
@@ -173,10 +179,34 @@ static dcv_status keep_failure(const merge *m, int64_t item, const char *text)
     return DCV_OK;
 }
 
+/* A part lists its first failures only.  Others are no earlier in the whole either, so they are but counted there:
+ * which ones they are is what /inputs/status says. */
+static dcv_status keep_unlisted(const merge *m, int i, int64_t first)
+{
+    const char *path = "/inputs/status";
+    static const char none[FAILURE_TEXT + DCV_RECORD_TEXT];
+    if (!dcv_h5_has(m->part[i].h5, path))
+        return dcv_fail(DCV_EDATA, "%s: has more failures than it lists, and no %s", m->part[i].path, path);
+    uint8_t *status = dcv_alloc(1, STATUS_ITEMS);
+    dcv_status st = status ? DCV_OK : DCV_ENOMEM;
+    for (int64_t at = first; at < m->out->n_items && st == DCV_OK; at += STATUS_ITEMS) {
+        const int64_t left = m->out->n_items - at, n = left < STATUS_ITEMS ? left : STATUS_ITEMS;
+        st = dcv_h5_read(m->part[i].h5, path, DCV_U8, at, n, status);
+        for (int64_t k = 0; k < n && st == DCV_OK; k++)
+            if (status[k] == 2)
+                st = keep_failure(m, at + k, none);
+        if (st == DCV_OK)
+            st = dcv_journal_write(m->journal);
+    }
+    dcv_free(status);
+    return st;
+}
+
 static dcv_status keep_failures(const merge *m, int i)
 {
     if (m->out->n_failures <= 0)
         return DCV_OK;
+    int64_t count = 0, listed = 0;
     const size_t rows = (size_t)m->out->n_failures;
     int64_t *item = dcv_alloc(rows, sizeof *item);
     char *text = dcv_alloc(rows, FAILURE_TEXT), padded[FAILURE_TEXT + DCV_RECORD_TEXT] = "";
@@ -188,7 +218,12 @@ static dcv_status keep_failures(const merge *m, int i)
     for (size_t k = 0; k < rows && st == DCV_OK && item[k] >= 0; k++) {
         memcpy(padded, text + k * FAILURE_TEXT, FAILURE_TEXT);
         st = keep_failure(m, item[k], padded);
+        listed++;
     }
+    if (st == DCV_OK)
+        st = dcv_h5_read(m->part[i].h5, "/failures/count", DCV_I64, 0, 1, &count);
+    if (st == DCV_OK && count > listed)
+        st = keep_unlisted(m, i, listed ? item[listed - 1] + 1 : 0);
     dcv_free(item);
     dcv_free(text);
     return st;
@@ -238,6 +273,30 @@ static dcv_status look_at_final(const merge *m, bool *complete)
     return st;
 }
 
+static dcv_status find_all_units(void *ctx, const dcv_record *r)
+{
+    merge *m = ctx;
+    m->laid = m->laid || (r->kind == DCV_RECORD_UNITS && !r->phase && !r->a && r->b == m->phase.n_units);
+    return DCV_OK;
+}
+
+/* A .part that is there: of a join that was stopped after all had been laid out it is gone on with; what else there is
+ * of this plan is contained in the parts; another plan's stays. */
+static dcv_status look_at_part(merge *m)
+{
+    if (access(m->out->part, F_OK))
+        return DCV_OK;
+    char *differs;
+    DCV_TRY(plan_compare(m->out->part, m->c, m->job, &m->hash, &differs));
+    const dcv_status st =
+        differs
+            ? dcv_fail(DCV_ECONFIG, "%s is there and belongs to another plan: %s; give another output, or remove it",
+                       m->out->part, differs)
+            : dcv_journal_read(m->out->final, &m->hash.plan, find_all_units, m);
+    dcv_free(differs);
+    return st;
+}
+
 static dcv_status lay_out(merge *m, const char *const *parts)
 {
     bool complete;
@@ -250,6 +309,9 @@ static dcv_status lay_out(merge *m, const char *const *parts)
     DCV_TRY(look_at_final(m, &complete));
     if (complete)
         return DCV_OK;
+    DCV_TRY(look_at_part(m));
+    if (m->laid)
+        return DCV_OK;
     DCV_TRY(dcv_journal_remove(m->out->final));
     DCV_TRY(blocks_remove_all(m->out));
     DCV_TRY(output_create(m->out));
@@ -258,6 +320,9 @@ static dcv_status lay_out(merge *m, const char *const *parts)
     for (int i = 0; i < m->n && plan_gathers(&m->phase); i++)
         DCV_TRY(keep_states(m, i));
     DCV_TRY(output_sync(m->out));
+    const int err = m->out->disk ? file_sync_folder(m->out->folder) : 0;
+    if (err)
+        return dcv_fail(DCV_EIO, "%s: %s", m->out->folder, strerror(err));
     return write_journal(m);
 }
 

@@ -175,13 +175,13 @@ static dcv_status look(const run *r, const char *file, found *out)
     return out->there ? plan_compare(file, r->c, r->job, &r->hash, &out->differs) : DCV_OK;
 }
 
-/* A finished result of this plan is the end; a .part of this plan is gone on with, also beside an old result (killed
- * under --fresh); anything else is in the way. */
+/* A .part of this plan is gone on with, also beside an old result, be it of this plan as well: somebody wanted it
+ * --fresh and was stopped.  Without one a finished result of this plan is the end; anything else is in the way. */
 static dcv_status judge(run *r, const found *final, const found *part)
 {
-    r->complete = final->there && !final->differs;
-    r->resumes = !r->complete && part->there && !part->differs;
-    if (r->complete && (!part->there || !part->differs)) {
+    r->resumes = part->there && !part->differs;
+    r->complete = !r->resumes && final->there && !final->differs;
+    if (r->complete && !part->there) { /* what a start may have left that was ended right after its last rename */
         DCV_TRY(remove_part(r->out));
         return tidy(r->out);
     }
@@ -356,6 +356,12 @@ static void pass_work(run *r)
 static dcv_status outcome(run *r)
 {
     const dcv_status mine = worker_status(r->worker);
+    if (mine == DCV_EDATA)
+        return dcv_fail(
+            mine,
+            "%s; what is done is kept: run again once this can be read (with --fresh, where its size has to "
+            "change: that is another data set)",
+            worker_message(r->worker));
     if (mine != DCV_OK || !r->master)
         return mine;
     return master_status(r->master);

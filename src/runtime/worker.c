@@ -96,9 +96,14 @@ bool worker_is_through(const worker *w)
     return w->through;
 }
 
+const char *worker_message(const worker *w)
+{
+    return w->message ? w->message : "";
+}
+
 dcv_status worker_status(const worker *w)
 {
-    return w->status == DCV_OK ? DCV_OK : dcv_fail(w->status, "%s", w->message ? w->message : "");
+    return w->status == DCV_OK ? DCV_OK : dcv_fail(w->status, "%s", worker_message(w));
 }
 
 /* --- Reporting --------------------------------------------------------------------- */

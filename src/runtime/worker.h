@@ -27,6 +27,7 @@ bool worker_is_through(const worker *w);
 
 /* What stopped this rank, DCV_OK if nothing did; the message is then that of the calling thread. */
 dcv_status worker_status(const worker *w) DCV_MUST_USE;
+const char *worker_message(const worker *w); /* of it, "" if none */
 
 team *worker_team(worker *w);
 

@@ -83,6 +83,27 @@ want 0 ranks 2 "$toy" "$dir/d.h5" $job
 same "$dir/reference.h5" "$dir/d.h5"
 alone "$dir/d.h5"
 
+# --fresh of the plan that is finished already, stopped: it is gone on with, and complete only when it is.
+want 75 "$toy" "$dir/d.h5" $job fresh=1 deadline=2
+want 75 "$toy" "$dir/d.h5" $job deadline=1
+grep -q '"resumed_units": 0,' "$dir/d.run.json" && bad "what --fresh had done was lost"
+want 0 "$toy" "$dir/d.h5" $job
+grep -q "complete already" "$dir/err" && bad "the old result was taken for the new one"
+same "$dir/reference.h5" "$dir/d.h5"
+alone "$dir/d.h5"
+want 0 "$toy" "$dir/d.h5" $job
+said "complete already"
+
+# Data that cannot be read, and can be the next time: what is done is kept.
+for n in 1 3; do
+    want 65 ranks $n "$toy" "$dir/x$n.h5" $job data_error_at=90
+    said "unit 90: bad data; what is done is kept: run again"
+    once
+    want 0 ranks $n "$toy" "$dir/x$n.h5" $job
+    grep -q '"resumed_units": 0,' "$dir/x$n.run.json" && bad "what was done before bad data was lost"
+    same "$dir/reference.h5" "$dir/x$n.h5"
+done
+
 # A second run on the same output: 75, at once or after runtime.wait, and nothing is touched.
 "$toy" "$dir/l.h5" $job &
 pid=$!
