@@ -31,9 +31,11 @@ typedef struct dcv_engine_options {
     int n_seen;
     const int *back; /* values that signals may be walked back from; none: no walk back, and nothing kept for it */
     int n_back;
-    /* An engine of the same model for another input shape, or NULL: packed weights that have the same form are its.  It
-     * must be packed before the first walk and outlive this engine. */
+    /* An engine of the same model for another input shape, or NULL: packed weights that have the same form are its, or
+     * those of the engine that it shares with itself.  They must be packed before the first walk and outlive this
+     * engine. */
     const dcv_engine *share;
+    const int *input_block; /* layouts of the graph's inputs, [n_in]; NULL: row-major */
 } dcv_engine_options;
 
 /* Compile.  g must outlive the engine.  DCV_ENOMEM, DCV_EUNSUPPORTED. */

@@ -46,22 +46,25 @@ static size_t bias_floats(const dcv_step *s)
     return s->desc.has_bias ? (size_t)((s->desc.oc + b - 1) / b * b) : 0;
 }
 
+/* Has step t of engine o packed the weights of step s in the same form? */
+static bool lends(const dcv_engine *o, const dcv_step *t, const dcv_engine *e, const dcv_step *s)
+{
+    if (t->kind != s->kind || o->g->node[t->node].source != e->g->node[s->node].source)
+        return false;
+    if ((e->chain[s->node].bn < 0) != (o->chain[t->node].bn < 0) || bias_floats(s) != bias_floats(t))
+        return false;
+    if (s->kind == DCV_STEP_DENSE)
+        return s->dense.k == t->dense.k && s->dense.n == t->dense.n;
+    return s->kind == DCV_STEP_CONV && e->back == o->back && e->back->same_packing(s->conv, t->conv);
+}
+
 /* The step of another engine of the same model that has packed the same weights the same way, or NULL. */
 static const dcv_step *lender(const dcv_engine *e, const dcv_step *s)
 {
-    const dcv_engine *o = e->o.share;
-    const int bn = e->chain[s->node].bn;
-    for (int i = 0; o && i < o->n_step; i++) {
-        const dcv_step *t = &o->step[i];
-        if (t->kind != s->kind || o->g->node[t->node].source != e->g->node[s->node].source)
-            continue;
-        const int other = o->chain[t->node].bn;
-        if ((bn < 0) != (other < 0) || bias_floats(s) != bias_floats(t))
-            return NULL;
-        if (s->kind == DCV_STEP_DENSE)
-            return s->dense.k == t->dense.k && s->dense.n == t->dense.n ? t : NULL;
-        return e->back == o->back && e->back->same_packing(s->conv, t->conv) ? t : NULL;
-    }
+    for (const dcv_engine *o = e->o.share; o; o = o->o.share)
+        for (int i = 0; i < o->n_step; i++)
+            if (lends(o, &o->step[i], e, s))
+                return &o->step[i];
     return NULL;
 }
 
@@ -122,7 +125,7 @@ dcv_status dcv_engine_new(const dcv_graph *g, const dcv_engine_options *o, dcv_e
     e->o = *o;
     e->back = dcv_backend_of(o->backend);
     const dcv_status st = build(e);
-    e->o.seen = e->o.back = NULL; /* the caller's */
+    e->o.seen = e->o.back = e->o.input_block = NULL; /* the caller's */
     if (st != DCV_OK) {
         dcv_engine_free(e);
         *out = NULL;

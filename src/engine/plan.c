@@ -216,7 +216,10 @@ dcv_status dcv_plan_steps(dcv_engine *e)
     for (int v = 0; v < g->n_value; v++)
         e->home[v] = e->other[v] = -1;
     for (int i = 0; i < g->n_in; i++)
-        e->home[g->in[i]] = add_spot(e, (dcv_spot){.kind = DCV_SPOT_INPUT, .value = g->in[i], .block = 1, .input = i});
+        e->home[g->in[i]] = add_spot(e, (dcv_spot){.kind = DCV_SPOT_INPUT,
+                                                   .value = g->in[i],
+                                                   .block = e->o.input_block ? e->o.input_block[i] : 1,
+                                                   .input = i});
     for (int n = 0; n < g->n_node; n++) /* a chain takes the place of its last node, behind all that it reads */
         if (e->chain[e->owner[n]].last == n)
             DCV_TRY(node_step(e, e->owner[n]));

@@ -108,6 +108,12 @@ int64_t dcv_spot_floats(const dcv_engine *e, int spot);
 /* layout.c: copy one picture from a layout to another. */
 void dcv_blob_copy(const dcv_blob *from, const dcv_blob *to);
 
+/* walk.c: a walk without memory of its own, which lends it before each walk forward: dcv_walk_memory() floats of arena and
+ * bytes of scratch, 64-byte aligned. */
+dcv_status dcv_walk_new_bare(const dcv_engine *e, dcv_walk **out) DCV_MUST_USE;
+void dcv_walk_memory(const dcv_engine *e, size_t *arena_floats, size_t *scratch_bytes);
+void dcv_walk_lend(dcv_walk *w, float *arena, void *scratch);
+
 /* walk.c: fill the arena with NaN (tests: nothing is read that was not written). */
 void dcv_walk_poison(dcv_walk *w);
 

@@ -14,7 +14,7 @@ struct dcv_walk {
     const float **input;  /* [n_in of the graph][DCV_GROUP] of the last walk */
     dcv_blob *x, *y;      /* of the step being run */
     double *seconds;      /* [n_node] */
-    bool timed;
+    bool timed, bare; /* arena and scratch are the caller's */
     int n;               /* pictures of the walk */
     dcv_back_walk *back; /* NULL: none */
     bool light;          /* nothing is kept for walks back */
@@ -36,8 +36,10 @@ void dcv_walk_free(dcv_walk *w)
             w->e->back->call_free(w->call[i]);
     dcv_back_walk_free(w->back);
     dcv_free(w->call);
-    dcv_free(w->arena);
-    dcv_free(w->scratch);
+    if (!w->bare) {
+        dcv_free(w->arena);
+        dcv_free(w->scratch);
+    }
     dcv_free(w->input);
     dcv_free(w->x);
     dcv_free(w->y);
@@ -45,38 +47,72 @@ void dcv_walk_free(dcv_walk *w)
     dcv_free(w);
 }
 
-static dcv_status fill(dcv_walk *w)
+static dcv_status own_memory(dcv_walk *w)
 {
     const dcv_engine *e = w->e;
     w->arena = dcv_alloc((size_t)e->arena_floats, sizeof *w->arena);
     w->scratch = dcv_alloc(e->scratch_bytes, 1);
+    if (!w->arena || !w->scratch)
+        return DCV_ENOMEM;
+    dcv_pages_huge(w->arena, (size_t)e->arena_floats * sizeof *w->arena);
+    dcv_pages_huge(w->scratch, e->scratch_bytes);
+    return DCV_OK;
+}
+
+static dcv_status fill(dcv_walk *w)
+{
+    const dcv_engine *e = w->e;
+    if (!w->bare)
+        DCV_TRY(own_memory(w));
     w->call = dcv_alloc((size_t)e->n_step, sizeof *w->call);
     w->input = dcv_alloc((size_t)e->g->n_in * DCV_GROUP, sizeof *w->input);
     w->x = dcv_alloc((size_t)e->max_x, sizeof *w->x);
     w->y = dcv_alloc((size_t)e->max_y, sizeof *w->y);
     w->seconds = dcv_alloc((size_t)e->g->n_node, sizeof *w->seconds);
-    if (!w->arena || !w->scratch || !w->call || !w->input || !w->x || !w->y || !w->seconds)
+    if (!w->call || !w->input || !w->x || !w->y || !w->seconds)
         return DCV_ENOMEM;
-    dcv_pages_huge(w->arena, (size_t)e->arena_floats * sizeof *w->arena);
-    dcv_pages_huge(w->scratch, e->scratch_bytes);
     for (int i = 0; i < e->n_step; i++)
         if (e->step[i].kind == DCV_STEP_CONV)
             DCV_TRY(e->back->call_new(e->step[i].conv, &w->call[i]));
     return dcv_back_walk_new(e, &w->back);
 }
 
-dcv_status dcv_walk_new(const dcv_engine *e, dcv_walk **out)
+static dcv_status walk_new(const dcv_engine *e, bool bare, dcv_walk **out)
 {
     dcv_walk *w = *out = dcv_alloc(1, sizeof *w);
     if (!w)
         return DCV_ENOMEM;
     w->e = e;
+    w->bare = bare;
     const dcv_status st = fill(w);
     if (st != DCV_OK) {
         dcv_walk_free(w);
         *out = NULL;
     }
     return st;
+}
+
+dcv_status dcv_walk_new(const dcv_engine *e, dcv_walk **out)
+{
+    return walk_new(e, false, out);
+}
+
+dcv_status dcv_walk_new_bare(const dcv_engine *e, dcv_walk **out)
+{
+    return walk_new(e, true, out);
+}
+
+void dcv_walk_memory(const dcv_engine *e, size_t *arena_floats, size_t *scratch_bytes)
+{
+    *arena_floats = (size_t)e->arena_floats;
+    *scratch_bytes = e->scratch_bytes;
+}
+
+void dcv_walk_lend(dcv_walk *w, float *arena, void *scratch)
+{
+    DCV_CHECK(w->bare);
+    w->arena = arena;
+    w->scratch = scratch;
 }
 
 void dcv_walk_poison(dcv_walk *w)

@@ -79,6 +79,24 @@ DCV_CLONES static void divide_any(const dcv_pool_nest *n, bool border, int lanes
         divide_plain(n, border, y);
 }
 
+/* Where every window counts all of its cells. */
+static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
+{
+    dcv_pool_attr *a = nd->attr;
+    const dcv_dims *x = &g->value[nd->in[0]].dims, *y = &g->value[nd->out[0]].dims;
+    for (int i = 0; i < a->window.n_space; i++) {
+        const dcv_window *w = &a->window.win[i];
+        for (int64_t o = 0; o < y->d[2 + i]; o++) {
+            const dcv_taps t = dcv_window_taps(w, o, x->d[2 + i]);
+            if (counted(w, &t, o, x->d[2 + i], a->count_include_pad != 0) != w->kernel)
+                return false;
+        }
+    }
+    dcv_window_crop(&a->window);
+    *border = 0;
+    return true;
+}
+
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
     (void)g;
@@ -151,6 +169,7 @@ const dcv_op dcv_op_averagepool = {.name = "AveragePool",
                                    .layout = DCV_LAYOUT_SAME,
                                    .shape = dcv_pool_shape,
                                    .reads = dcv_pool_reads,
+                                   .crop = crop,
                                    .forward = forward,
                                    .back_layout = DCV_LAYOUT_SAME,
                                    .backward = backward};

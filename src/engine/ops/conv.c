@@ -50,6 +50,14 @@ static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, 
     return dcv_window_cells(&((const dcv_conv_attr *)nd->attr)->window, axis, o);
 }
 
+static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
+{
+    (void)g;
+    dcv_window_crop(&((dcv_conv_attr *)nd->attr)->window);
+    *border = 0;
+    return true;
+}
+
 static int64_t macs(const dcv_graph *g, const dcv_node *nd)
 {
     const dcv_dims *w = &g->value[nd->in[1]].dims;
@@ -144,5 +152,6 @@ const dcv_op dcv_op_conv = {.name = "Conv",
                             .shape = shape,
                             .carries = carries,
                             .reads = reads,
+                           .crop = crop,
                             .macs = macs,
                             .forward = forward};

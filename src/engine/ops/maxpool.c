@@ -3,6 +3,7 @@
  * y = max of x over each window clipped to the image.  The winner is the first maximum in row-major order; padding
  * never wins.  A NaN in the window wins over all numbers (PyTorch does so).
  */
+#include <math.h>
 #include <string.h>
 #include "engine/ops/pool.h"
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -63,6 +64,15 @@ static void indices(const dcv_pool_nest *n, const dcv_blob *x, bool columns, dcv
                     (q % x->dims->d[0] * sx.c + c) * sx.cells,
                     dcv_blob_slice(y, q) + c / y->block * sy.cells * y->block + c % y->block);
     dcv_blob_clear_tail(y);
+}
+
+/* Indices count cells of the whole map. */
+static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
+{
+    (void)g;
+    dcv_window_crop(&((dcv_pool_attr *)nd->attr)->window);
+    *border = -INFINITY;
+    return nd->n_out < 2 || nd->out[1] < 0;
 }
 
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
@@ -274,6 +284,7 @@ const dcv_op dcv_op_maxpool = {.name = "MaxPool",
                                .layout = DCV_LAYOUT_SAME,
                                .shape = dcv_pool_shape,
                                .reads = dcv_pool_reads,
+                               .crop = crop,
                                .forward = forward,
                                .back_layout = DCV_LAYOUT_SAME,
                                .saved_bytes = saved_bytes,

@@ -86,3 +86,9 @@ dcv_cells dcv_window_cells(const dcv_window_attr *a, int axis, int64_t o)
     const int64_t start = o * w->stride - w->pad_lo;
     return (dcv_cells){start, start + (w->kernel - 1) * w->dilation + 1, w->dilation};
 }
+
+void dcv_window_crop(dcv_window_attr *a)
+{
+    for (int i = 0; i < a->n_space; i++)
+        a->win[i].pad_lo = a->win[i].pad_hi = 0;
+}

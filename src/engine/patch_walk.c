@@ -1,0 +1,382 @@
+/* patch_walk.c -- windows through their heads, one by one, and through the tail, several at a time. */
+#include <string.h>
+#include "engine/build.h"
+#include "engine/patch_plan.h"
+
+struct dcv_patch_walk {
+    dcv_patches *p;
+    float *clean;    /* maps of the picture as it is */
+    dcv_walk **walk; /* [heads] NULL: not met yet */
+    dcv_walk *tail;  /* NULL: there is none */
+    float *arena;    /* lent to the heads' walks */
+    void *scratch;
+    size_t arena_floats, scratch_bytes;
+    float *window; /* box of the input */
+    float *places;
+    const float **in;           /* of one walk: [inputs][DCV_GROUP] */
+    const float *const **group; /* [inputs] */
+    int n_cut, *cut;
+    float **whole;        /* [n_cut][DCV_GROUP] maps for the tail */
+    dcv_span (*dirty)[2]; /* [n_cut][DCV_GROUP] where they differ from the clean ones */
+    bool *fresh;          /* [DCV_GROUP] maps are the clean ones of this picture, but for dirty */
+    /* Of the window under way: */
+    int k, at[2];
+    const dcv_patch_head *head;
+    dcv_patch_fn see;
+    void *ctx;
+};
+
+/* --- engines -------------------------------------------------------------------------------------------------------
+ */
+
+static dcv_status compile(dcv_patches *p, dcv_patch_head *h, const int *input_block)
+{
+    dcv_engine *e = NULL;
+    const dcv_engine_options o = {.precision = p->o.precision,
+                                  .backend = p->o.backend,
+                                  .seen = h->g.out,
+                                  .n_seen = h->g.n_out,
+                                  .share = p->last,
+                                  .input_block = input_block};
+    DCV_TRY(dcv_engine_new(&h->g, &o, &e));
+    const dcv_status st = dcv_engine_pack_own(e);
+    if (st != DCV_OK) {
+        dcv_engine_free(e);
+        return st;
+    }
+    h->engine = e;
+    p->last = e;
+    return DCV_OK;
+}
+
+static void place_clean(dcv_patches *p, const dcv_engine *e)
+{
+    for (int v = 0; v < p->g->n_value; v++) {
+        if (!p->clean[v])
+            continue;
+        p->clean_block[v] = e->spot[e->home[v]].block;
+        p->clean_at[v] = p->clean_floats;
+        p->clean_floats += (dcv_blob_shape_of(&p->g->value[v].dims, p->clean_block[v]).floats + 15) / 16 * 16;
+    }
+    for (int i = 0; i < p->n_class[0] * p->n_class[1]; i++)
+        for (int k = 0; k < p->head[i].n_paste; k++) {
+            dcv_patch_attr *a = p->head[i].g.node[p->head[i].paste[k]].attr;
+            a->block = p->clean_block[a->value];
+        }
+}
+
+dcv_status dcv_patches_attach(dcv_patches *p, const dcv_engine *e)
+{
+    DCV_CHECK(!p->engine && e->g == p->g);
+    p->engine = p->last = e;
+    place_clean(p, e);
+    if (!p->tail.g.n_node)
+        return DCV_OK;
+    int *block = dcv_alloc((size_t)p->tail.g.n_in, sizeof *block);
+    if (!block)
+        return DCV_ENOMEM;
+    for (int i = 0; i < p->tail.g.n_in; i++)
+        block[i] = p->clean_block[p->tail.g.in[i]];
+    const dcv_status st = compile(p, &p->tail, block);
+    dcv_free(block);
+    return st;
+}
+
+/* Heads are made when first met, by whichever thread that is; what they compute does not depend on the order. */
+static dcv_status engine_of(dcv_patches *p, int head, const dcv_engine **out)
+{
+    dcv_status st = DCV_OK;
+    pthread_mutex_lock(&p->lock);
+    if (!p->head[head].engine)
+        st = compile(p, &p->head[head], NULL);
+    *out = p->head[head].engine;
+    pthread_mutex_unlock(&p->lock);
+    return st;
+}
+
+/* --- a thread's memory ---------------------------------------------------------------------------------------------
+ */
+
+static int64_t floats_of(const dcv_patches *p, int v)
+{
+    return dcv_blob_shape_of(&p->g->value[v].dims, p->clean_block[v]).floats;
+}
+
+static void largest_head(const dcv_patches *p, size_t *window, size_t *places, size_t *inputs)
+{
+    *window = *places = 0;
+    *inputs = (size_t)p->tail.g.n_in + 1;
+    for (int i = 0; i < p->n_class[0] * p->n_class[1]; i++) {
+        const dcv_graph *g = &p->head[i].g;
+        const size_t w = (size_t)dcv_count(&g->value[g->in[0]].dims), n = (size_t)p->head[i].n_paste;
+        *window = w > *window ? w : *window;
+        *places = n > *places ? n : *places;
+        *inputs = (size_t)g->n_in > *inputs ? (size_t)g->n_in : *inputs;
+    }
+}
+
+static dcv_status make_slots(dcv_patch_walk *w)
+{
+    const dcv_patches *p = w->p;
+    const size_t slots = (size_t)p->tail.g.n_in * DCV_GROUP;
+    w->n_cut = p->tail.g.n_in;
+    w->cut = p->tail.g.in;
+    w->whole = dcv_alloc(slots, sizeof *w->whole);
+    w->dirty = dcv_alloc(slots, sizeof *w->dirty);
+    w->fresh = dcv_alloc(DCV_GROUP, sizeof *w->fresh);
+    if (!w->whole || !w->dirty || !w->fresh)
+        return DCV_ENOMEM;
+    for (size_t i = 0; i < slots; i++) {
+        w->whole[i] = dcv_alloc((size_t)floats_of(p, w->cut[i / DCV_GROUP]), sizeof **w->whole);
+        if (!w->whole[i])
+            return DCV_ENOMEM;
+    }
+    return p->tail.engine ? dcv_walk_new(p->tail.engine, &w->tail) : DCV_OK;
+}
+
+static dcv_status fill(dcv_patch_walk *w)
+{
+    const dcv_patches *p = w->p;
+    size_t window, places, inputs;
+    largest_head(p, &window, &places, &inputs);
+    w->clean = dcv_alloc((size_t)p->clean_floats, sizeof *w->clean);
+    w->walk = dcv_alloc((size_t)p->n_class[0] * (size_t)p->n_class[1], sizeof *w->walk);
+    w->window = dcv_alloc(window, sizeof *w->window);
+    w->places = dcv_alloc(4 * places + 1, sizeof *w->places);
+    w->in = dcv_alloc(inputs * DCV_GROUP, sizeof *w->in);
+    w->group = dcv_alloc(inputs, sizeof *w->group);
+    if (!w->clean || !w->walk || !w->window || !w->places || !w->in || !w->group)
+        return DCV_ENOMEM;
+    for (size_t i = 0; i < inputs; i++)
+        w->group[i] = w->in + i * DCV_GROUP;
+    return make_slots(w);
+}
+
+dcv_status dcv_patch_walk_new(dcv_patches *p, dcv_patch_walk **out)
+{
+    dcv_patch_walk *w = *out = dcv_alloc(1, sizeof *w);
+    if (!w)
+        return DCV_ENOMEM;
+    DCV_CHECK(p->engine);
+    w->p = p;
+    const dcv_status st = fill(w);
+    if (st != DCV_OK) {
+        dcv_patch_walk_free(w);
+        *out = NULL;
+    }
+    return st;
+}
+
+void dcv_patch_walk_free(dcv_patch_walk *w)
+{
+    if (!w)
+        return;
+    for (int i = 0; w->walk && i < w->p->n_class[0] * w->p->n_class[1]; i++)
+        dcv_walk_free(w->walk[i]);
+    for (int i = 0; w->whole && i < w->n_cut * DCV_GROUP; i++)
+        dcv_free(w->whole[i]);
+    dcv_walk_free(w->tail);
+    dcv_free(w->whole);
+    dcv_free(w->dirty);
+    dcv_free(w->fresh);
+    dcv_free(w->clean);
+    dcv_free(w->walk);
+    dcv_free(w->arena);
+    dcv_free(w->scratch);
+    dcv_free(w->window);
+    dcv_free(w->places);
+    dcv_free(w->in);
+    dcv_free(w->group);
+    dcv_free(w);
+}
+
+size_t dcv_patch_walk_bytes(const dcv_patches *p)
+{
+    size_t window, places, inputs;
+    largest_head(p, &window, &places, &inputs);
+    int64_t floats = p->clean_floats + (int64_t)window;
+    for (int i = 0; i < p->tail.g.n_in; i++)
+        floats += DCV_GROUP * floats_of(p, p->tail.g.in[i]);
+    return (size_t)floats * sizeof(float) + (p->tail.engine ? dcv_walk_bytes(p->tail.engine) : 0);
+}
+
+/* Memory of the heads' walks: as much as the largest so far wants. */
+static dcv_status reserve(dcv_patch_walk *w, const dcv_engine *e)
+{
+    size_t floats, bytes;
+    dcv_walk_memory(e, &floats, &bytes);
+    if (floats > w->arena_floats || !w->arena) {
+        dcv_free(w->arena);
+        w->arena = dcv_alloc(floats, sizeof *w->arena);
+        w->arena_floats = w->arena ? floats : 0;
+    }
+    if (bytes > w->scratch_bytes || !w->scratch) {
+        dcv_free(w->scratch);
+        w->scratch = dcv_alloc(bytes, 1);
+        w->scratch_bytes = w->scratch ? bytes : 0;
+    }
+    return w->arena && w->scratch ? DCV_OK : DCV_ENOMEM;
+}
+
+/* --- clean maps ----------------------------------------------------------------------------------------------------
+ */
+
+dcv_blob dcv_patch_walk_clean(const dcv_patch_walk *w, int v)
+{
+    DCV_CHECK(w->p->clean[v]);
+    return (dcv_blob){
+        .data = w->clean + w->p->clean_at[v], .dims = &w->p->g->value[v].dims, .n = 1, .block = w->p->clean_block[v]};
+}
+
+void dcv_patch_walk_keep(dcv_patch_walk *w, int value, const dcv_blob *b)
+{
+    if (!w->p->clean[value])
+        return;
+    const dcv_blob to = dcv_patch_walk_clean(w, value);
+    dcv_blob_copy(b, &to);
+    memset(w->fresh, 0, DCV_GROUP * sizeof *w->fresh);
+}
+
+/* --- a window ------------------------------------------------------------------------------------------------------
+ */
+
+static dcv_blob slot(const dcv_patch_walk *w, int cut, int k)
+{
+    dcv_blob b = dcv_patch_walk_clean(w, w->cut[cut]);
+    b.data = w->whole[cut * DCV_GROUP + k];
+    return b;
+}
+
+/* Make the whole maps of place k the clean ones. */
+static void reset_slots(dcv_patch_walk *w, int k)
+{
+    for (int i = 0; i < w->n_cut; i++) {
+        const dcv_blob clean = dcv_patch_walk_clean(w, w->cut[i]), to = slot(w, i, k);
+        dcv_span *dirty = w->dirty[i * DCV_GROUP + k];
+        if (w->fresh[k])
+            dcv_patch_copy(&clean, dirty[0], dirty[1], &to, dirty[0].lo, dirty[1].lo);
+        else
+            memcpy(to.data, clean.data, (size_t)floats_of(w->p, w->cut[i]) * sizeof(float));
+        dirty[0] = dirty[1] = (dcv_span){0, 0};
+    }
+    w->fresh[k] = true;
+}
+
+/* The input's box: the picture, filled where the window is. */
+static void fill_window(dcv_patch_walk *w, const float *fill)
+{
+    const dcv_patches *p = w->p;
+    const int in = p->g->in[0];
+    const dcv_span rows = dcv_patch_box(p, w->head, 0, w->at[0], in), cols = dcv_patch_box(p, w->head, 1, w->at[1], in);
+    const dcv_span *y = &p->window[0][w->at[0]], *x = &p->window[1][w->at[1]];
+    const dcv_blob clean = dcv_patch_walk_clean(w, in),
+                   box = {.data = w->window, .dims = &w->head->g.value[in].dims, .n = 1, .block = 1};
+    const int64_t h = rows.hi - rows.lo, n = cols.hi - cols.lo;
+    dcv_patch_copy(&clean, rows, cols, &box, 0, 0);
+    for (int64_t c = 0; c < box.dims->d[1]; c++)
+        for (int64_t r = y->lo - rows.lo; r < y->hi - rows.lo; r++)
+            for (int64_t q = x->lo - cols.lo; q < x->hi - cols.lo; q++)
+                w->window[(c * h + r) * n + q] = fill[c];
+}
+
+/* Where the regions of the head's pastes lie, and the boxes in them. */
+static void set_places(dcv_patch_walk *w)
+{
+    const dcv_patches *p = w->p;
+    const dcv_patch_head *h = w->head;
+    for (int i = 0; i < h->n_paste; i++) {
+        const dcv_patch_attr *a = h->g.node[h->paste[i]].attr;
+        float *to = w->places + 4 * i;
+        for (int axis = 0; axis < 2; axis++) {
+            const int y = p->g->node[a->node].out[0];
+            const dcv_span out = dcv_patch_box(p, h, axis, w->at[axis], y),
+                           r = dcv_node_reads(p->g, a->node, a->input, 2 + axis, 0, out),
+                           box = dcv_patch_box(p, h, axis, w->at[axis], a->value);
+            to[axis] = (float)r.lo;
+            to[2 + axis] = (float)(box.lo - r.lo);
+        }
+    }
+}
+
+static void set_inputs(dcv_patch_walk *w)
+{
+    const dcv_graph *g = &w->head->g;
+    w->in[0] = w->window;
+    w->in[DCV_GROUP] = w->places;
+    for (int i = 0; i < w->head->n_paste; i++) {
+        const dcv_node *nd = &g->node[w->head->paste[i]];
+        const dcv_patch_attr *a = nd->attr;
+        for (int k = 2; k < g->n_in; k++)
+            if (g->in[k] == nd->in[2])
+                w->in[k * DCV_GROUP] = w->clean + w->p->clean_at[a->value];
+    }
+}
+
+static void see_head(void *ctx, int picture, int value, const dcv_blob *b)
+{
+    dcv_patch_walk *w = ctx;
+    const dcv_patches *p = w->p;
+    (void)picture;
+    dcv_span box[2];
+    for (int axis = 0; axis < 2; axis++)
+        box[axis] = dcv_patch_box(p, w->head, axis, w->at[axis], value);
+    for (int i = 0; i < w->n_cut; i++)
+        if (w->cut[i] == value) {
+            const dcv_blob to = slot(w, i, w->k);
+            dcv_span *dirty = w->dirty[i * DCV_GROUP + w->k];
+            const int64_t h = b->dims->d[2], n = b->dims->d[3];
+            dcv_patch_copy(b, (dcv_span){0, h}, (dcv_span){0, n}, &to, box[0].lo, box[1].lo);
+            dirty[0] = box[0];
+            dirty[1] = box[1];
+        }
+    if (p->seen[value])
+        w->see(w->ctx, w->k, value, b, box);
+}
+
+static void see_tail(void *ctx, int picture, int value, const dcv_blob *b)
+{
+    const dcv_patch_walk *w = ctx;
+    const dcv_dims *d = b->dims;
+    const dcv_span all[2] = {{0, d->n >= 3 ? d->d[2] : 1}, {0, d->n >= 4 ? d->d[3] : 1}};
+    if (w->p->seen[value])
+        w->see(w->ctx, picture, value, b, all);
+}
+
+static dcv_status run_head(dcv_patch_walk *w, const float *fill)
+{
+    const int head = w->p->class_of[0][w->at[0]] * w->p->n_class[1] + w->p->class_of[1][w->at[1]];
+    const dcv_engine *e;
+    w->head = &w->p->head[head];
+    reset_slots(w, w->k);
+    if (!w->head->g.n_node)
+        return DCV_OK;
+    DCV_TRY(engine_of(w->p, head, &e));
+    DCV_TRY(reserve(w, e));
+    if (!w->walk[head])
+        DCV_TRY(dcv_walk_new_bare(e, &w->walk[head]));
+    dcv_walk_lend(w->walk[head], w->arena, w->scratch);
+    fill_window(w, fill);
+    set_places(w);
+    set_inputs(w);
+    dcv_walk_forward(w->walk[head], 1, w->group, see_head, w);
+    return DCV_OK;
+}
+
+dcv_status dcv_patch_walk_run(dcv_patch_walk *w, int n, const int (*at)[2], const float *fill, dcv_patch_fn see,
+                              void *ctx)
+{
+    DCV_CHECK(n >= 1 && n <= DCV_GROUP);
+    w->see = see;
+    w->ctx = ctx;
+    for (w->k = 0; w->k < n; w->k++) {
+        memcpy(w->at, at[w->k], sizeof w->at);
+        DCV_TRY(run_head(w, fill));
+    }
+    if (!w->tail)
+        return DCV_OK;
+    for (int i = 0; i < w->n_cut; i++)
+        for (int k = 0; k < n; k++)
+            w->in[i * DCV_GROUP + k] = w->whole[i * DCV_GROUP + k];
+    dcv_walk_forward(w->tail, n, w->group, see_tail, w);
+    return DCV_OK;
+}

@@ -1,0 +1,272 @@
+/* test_patch.c -- windows computed from what they reach are what a walk of the whole occluded picture gives: on the
+ * golden networks, for every window, on both back ends, with layers in between, clipped windows and odd sizes.
+ */
+#include "check.h"
+#include "deconvoy/memory.h"
+#include "engine/net_golden.h"
+#include "engine/patch.h"
+
+static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
+                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2"};
+
+enum { MOST_WINDOWS = 64, CHANNELS = 3 };
+
+typedef struct net {
+    dcv_model *model;
+    dcv_graph *graph;
+    float *image;
+    int64_t h, w;
+    int seen[3], n_seen; /* layers of the head and the middle, and the logits */
+} net;
+
+static void open_net(const char *name, net *n)
+{
+    char path[4096];
+    golden_file gold;
+    *n = (net){0};
+    snprintf(path, sizeof path, "%s/tests/golden/models/%s.onnx", DCV_SOURCE_DIR, name);
+    CHECK_OK(dcv_model_open(path, &n->model));
+    snprintf(path, sizeof path, "%s/tests/golden/models/%s.golden", DCV_SOURCE_DIR, name);
+    CHECK(golden_read(path, &gold));
+    const golden *image = golden_find(&gold, "image");
+    dcv_dims d = image->dims;
+    d.d[0] = 1;
+    CHECK_OK(dcv_graph_new(n->model, &d, 1, &n->graph));
+    n->image = dcv_alloc((size_t)dcv_count(&d), sizeof *n->image);
+    for (int64_t i = 0; i < dcv_count(&d); i++)
+        n->image[i] = (float)image->v[i];
+    n->h = d.d[2];
+    n->w = d.d[3];
+    golden_free(&gold);
+    int *layers = dcv_alloc((size_t)n->graph->n_value, sizeof *layers);
+    const int count = dcv_graph_layers(n->graph, layers);
+    n->seen[n->n_seen++] = layers[0];
+    n->seen[n->n_seen++] = layers[count / 2];
+    n->seen[n->n_seen++] = n->graph->logits;
+    dcv_free(layers);
+}
+
+static void close_net(net *n)
+{
+    dcv_graph_free(n->graph);
+    dcv_model_free(n->model);
+    dcv_free(n->image);
+}
+
+/* Whole maps of the seen values, by place in the group. */
+typedef struct shown {
+    const net *n;
+    dcv_patch_walk *w; /* NULL: a walk forward */
+    float *map[3][DCV_GROUP];
+    int64_t count[3];
+} shown;
+
+static int index_of(const net *n, int value)
+{
+    for (int i = 0; i < n->n_seen; i++)
+        if (n->seen[i] == value)
+            return i;
+    return -1;
+}
+
+static void shown_new(const net *n, shown *s)
+{
+    s->n = n;
+    for (int i = 0; i < n->n_seen; i++) {
+        s->count[i] = dcv_count(&n->graph->value[n->seen[i]].dims);
+        for (int p = 0; p < DCV_GROUP; p++)
+            s->map[i][p] = dcv_alloc((size_t)s->count[i], sizeof(float));
+    }
+}
+
+static void shown_free(shown *s)
+{
+    for (int i = 0; i < s->n->n_seen; i++)
+        for (int p = 0; p < DCV_GROUP; p++)
+            dcv_free(s->map[i][p]);
+}
+
+static void see_whole(void *ctx, int picture, int value, const dcv_blob *b)
+{
+    shown *s = ctx;
+    const int i = index_of(s->n, value);
+    if (s->w)
+        dcv_patch_walk_keep(s->w, value, b);
+    else if (i >= 0)
+        dcv_blob_read(b, s->map[i][picture]);
+}
+
+static void see_box(void *ctx, int k, int value, const dcv_blob *b, const dcv_span box[2])
+{
+    shown *s = ctx;
+    const int i = index_of(s->n, value);
+    const dcv_map m = dcv_value_map(&s->n->graph->value[value]);
+    float *plain = dcv_alloc((size_t)dcv_count(b->dims), sizeof *plain);
+    dcv_blob_read(b, plain);
+    const int64_t h = box[0].hi - box[0].lo, w = box[1].hi - box[1].lo;
+    CHECK(m.c * h * w == dcv_count(b->dims));
+    for (int64_t c = 0; c < m.c; c++)
+        for (int64_t y = 0; y < h; y++)
+            memcpy(s->map[i][k] + (c * m.h + box[0].lo + y) * m.w + box[1].lo, plain + (c * h + y) * w,
+                   (size_t)w * sizeof(float));
+    dcv_free(plain);
+}
+
+static int windows(int64_t n, int64_t patch, int64_t stride, dcv_span *to)
+{
+    int count = 0;
+    for (int64_t at = 0; count < MOST_WINDOWS; at += stride) {
+        to[count++] = (dcv_span){at, at + patch < n ? at + patch : n};
+        if (at + patch >= n)
+            break;
+    }
+    return count;
+}
+
+static void occlude(const net *n, dcv_span rows, dcv_span cols, const float *fill, float *to)
+{
+    memcpy(to, n->image, (size_t)(CHANNELS * n->h * n->w) * sizeof *to);
+    for (int64_t c = 0; c < CHANNELS; c++)
+        for (int64_t y = rows.lo; y < rows.hi; y++)
+            for (int64_t x = cols.lo; x < cols.hi; x++)
+                to[(c * n->h + y) * n->w + x] = fill[c];
+}
+
+/* Largest difference relative to the largest number of the layer. */
+static double distance(const float *a, const float *b, int64_t n)
+{
+    double most = 0, far = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double d = fabs((double)a[i] - (double)b[i]);
+        most = fabs((double)b[i]) > most ? fabs((double)b[i]) : most;
+        far = !(d <= far) ? d : far;
+    }
+    return most > 0 ? far / most : far;
+}
+
+typedef struct walks {
+    dcv_patches *p;
+    dcv_patch_walk *patch;
+    dcv_engine *full, *clean;
+    dcv_walk *whole, *kept;
+} walks;
+
+static void open_walks(const net *n, dcv_backend_kind b, dcv_precision precision, const dcv_span *const window[2],
+                       const int count[2], walks *w)
+{
+    const dcv_patches_options o = {.precision = precision,
+                                   .backend = b,
+                                   .window = {window[0], window[1]},
+                                   .n_window = {count[0], count[1]},
+                                   .seen = n->seen,
+                                   .n_seen = n->n_seen,
+                                   .pictures = 10};
+    int *values = dcv_alloc((size_t)n->graph->n_value, sizeof *values);
+    CHECK_OK(dcv_patches_new(n->graph, &o, &w->p));
+    dcv_engine_options e = {.precision = precision, .backend = b, .seen = values};
+    e.n_seen = dcv_patches_clean(w->p, values);
+    CHECK_OK(dcv_engine_new(n->graph, &e, &w->clean));
+    CHECK_OK(dcv_engine_pack_own(w->clean));
+    CHECK_OK(dcv_walk_new(w->clean, &w->kept));
+    e.seen = n->seen;
+    e.n_seen = n->n_seen;
+    e.share = w->clean;
+    CHECK_OK(dcv_engine_new(n->graph, &e, &w->full));
+    CHECK_OK(dcv_engine_pack_own(w->full));
+    CHECK_OK(dcv_walk_new(w->full, &w->whole));
+    CHECK_OK(dcv_patches_attach(w->p, w->clean));
+    CHECK_OK(dcv_patch_walk_new(w->p, &w->patch));
+    dcv_free(values);
+}
+
+static void close_walks(walks *w)
+{
+    dcv_patch_walk_free(w->patch);
+    dcv_patches_free(w->p);
+    dcv_walk_free(w->whole);
+    dcv_walk_free(w->kept);
+    dcv_engine_free(w->full);
+    dcv_engine_free(w->clean);
+}
+
+/* What a window does not change is clean. */
+static void start_from_clean(const walks *w, shown *s)
+{
+    int *clean = dcv_alloc((size_t)s->n->graph->n_value, sizeof *clean);
+    const int n = dcv_patches_clean(w->p, clean);
+    for (int i = 0; i < s->n->n_seen; i++) {
+        bool kept = false;
+        for (int k = 0; k < n; k++)
+            kept = kept || clean[k] == s->n->seen[i];
+        if (!kept) /* always shown whole */
+            continue;
+        const dcv_blob b = dcv_patch_walk_clean(w->patch, s->n->seen[i]);
+        for (int p = 0; p < DCV_GROUP; p++)
+            dcv_blob_read(&b, s->map[i][p]);
+    }
+    dcv_free(clean);
+}
+
+static double check_net(const char *name, dcv_backend_kind b, dcv_precision precision, int64_t patch, int64_t stride,
+                        double tol)
+{
+    static const float fill[CHANNELS] = {0.3f, -0.2f, 0.1f};
+    net n;
+    walks w = {0};
+    dcv_span rows[MOST_WINDOWS], cols[MOST_WINDOWS];
+    open_net(name, &n);
+    const int count[2] = {windows(n.h, patch, stride, rows), windows(n.w, patch, stride, cols)};
+    open_walks(&n, b, precision, (const dcv_span *const[]){rows, cols}, count, &w);
+    shown full = {0}, part = {0}, keep = {.n = &n, .w = w.patch};
+    shown_new(&n, &full);
+    shown_new(&n, &part);
+    float *input[DCV_GROUP];
+    for (int p = 0; p < DCV_GROUP; p++)
+        input[p] = dcv_alloc((size_t)(CHANNELS * n.h * n.w), sizeof(float));
+    const float *const *in[1] = {(const float *const *)input};
+    const float *image[1] = {n.image};
+    const float *const *clean[1] = {image};
+    dcv_walk_forward(w.kept, 1, clean, see_whole, &keep);
+    double worst = 0, macs = 0;
+    for (int first = 0, all = count[0] * count[1]; first < all; first += DCV_GROUP) {
+        const int some = all - first < DCV_GROUP ? all - first : DCV_GROUP;
+        int at[DCV_GROUP][2];
+        for (int k = 0; k < some; k++) {
+            at[k][0] = (first + k) / count[1];
+            at[k][1] = (first + k) % count[1];
+            occlude(&n, rows[at[k][0]], cols[at[k][1]], fill, input[k]);
+            macs += (double)dcv_patches_macs(w.p, at[k][0], at[k][1]) / all;
+        }
+        dcv_walk_forward(w.whole, some, in, see_whole, &full);
+        start_from_clean(&w, &part);
+        CHECK_OK(dcv_patch_walk_run(w.patch, some, (const int(*)[2])at, fill, see_box, &part));
+        for (int i = 0; i < n.n_seen; i++)
+            for (int k = 0; k < some; k++) {
+                const double d = distance(part.map[i][k], full.map[i][k], full.count[i]);
+                worst = !(d <= worst) ? d : worst;
+                CHECK(d <= tol);
+            }
+    }
+    fprintf(stderr, "%-14s %d windows, back end %d, precision %d: %.1e, %.2f of all multiply-adds\n", name,
+            count[0] * count[1], (int)b, (int)precision, worst, macs / (double)dcv_patches_full(w.p));
+    for (int p = 0; p < DCV_GROUP; p++)
+        dcv_free(input[p]);
+    shown_free(&full);
+    shown_free(&part);
+    close_walks(&w);
+    close_net(&n);
+    return worst;
+}
+
+int main(void)
+{
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
+        check_net(nets[i], DCV_BACKEND_BLAS, DCV_STRICT, 9, 7, 1e-5);
+#ifdef DCV_HAVE_ONEDNN
+        check_net(nets[i], DCV_BACKEND_ONEDNN, DCV_STRICT, 16, 16, 1e-5);
+        check_net(nets[i], DCV_BACKEND_ONEDNN, DCV_FAST, 8, 8, 1e-3);
+#endif
+    }
+    CHECK(dcv_alloc_balance() == 0);
+    return check_end();
+}
