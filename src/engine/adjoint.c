@@ -2,7 +2,9 @@
 #include "engine/adjoint.h"
 
 #include <string.h>
+#include "engine/tile.h"
 #include "engine/vector.h"
+#include "engine/winograd.h"
 
 enum { COLUMN_FLOATS = 1 << 19, FEW_CHANNELS = 4 };
 
@@ -133,11 +135,82 @@ static void run_columns(const dcv_adjoint *a, const float *gy, const float *w, f
         }
 }
 
-/* ---- either ---- */
+/* ---- any of them ---- */
+
+/* Are there kernels of our own for this back end and machine? */
+static bool has_own(const dcv_backend *back)
+{
+#ifdef DCV_HAVE_ONEDNN
+    return back == &dcv_backend_onednn && back->block() == 16;
+#else
+    (void)back;
+    return false;
+#endif
+}
+
+static dcv_adjoint_kind choose(const dcv_backend *back, const dcv_conv_desc *d, dcv_conv_desc *flipped)
+{
+    if (has_own(back)) {
+        if (dcv_adjoint_narrow_takes(d))
+            return DCV_ADJOINT_NARROW;
+        if (d->precision == DCV_FAST && dcv_winograd_takes(d))
+            return DCV_ADJOINT_WINOGRAD;
+        if (dcv_adjoint_tile_takes(d))
+            return DCV_ADJOINT_TILES;
+    }
+    return flip(d, flipped) ? DCV_ADJOINT_FLIPPED : DCV_ADJOINT_COLUMNS;
+}
+
+static void by_tiles(dcv_adjoint *a)
+{
+    a->shared = a->d.ic > DCV_TILE_PLAIN && dcv_tile_takes(&a->d);
+    dcv_adjoint_tile_plan(&a->d, a->shared, &a->tiles);
+    a->adds = true;
+    a->packed_bytes = dcv_adjoint_tile_packed_bytes(&a->tiles);
+    a->scratch_bytes = dcv_adjoint_tile_scratch_bytes(&a->tiles);
+}
+
+static void by_winograd(dcv_adjoint *a)
+{
+    dcv_adjoint_winograd_plan(&a->d, &a->winograd);
+    a->shared = a->adds = true;
+    a->scratch_bytes = dcv_adjoint_winograd_scratch_bytes(&a->winograd);
+}
+
+static void by_narrow(dcv_adjoint *a)
+{
+    dcv_adjoint_narrow_plan(&a->d, &a->narrow);
+    a->gx_block = 1;
+    a->packed_bytes = dcv_adjoint_narrow_packed_bytes(&a->narrow);
+    a->scratch_bytes = dcv_adjoint_narrow_scratch_bytes(&a->narrow);
+}
+
+static dcv_status plan(dcv_adjoint *a)
+{
+    dcv_conv_desc t;
+    a->kind = choose(a->back, &a->d, &t);
+    a->gy_block = a->gx_block = 16;
+    switch (a->kind) {
+    case DCV_ADJOINT_TILES:
+        by_tiles(a);
+        break;
+    case DCV_ADJOINT_WINOGRAD:
+        by_winograd(a);
+        break;
+    case DCV_ADJOINT_NARROW:
+        by_narrow(a);
+        break;
+    case DCV_ADJOINT_FLIPPED:
+        return by_convolution(a, &t);
+    case DCV_ADJOINT_COLUMNS:
+        by_columns(a);
+        return dcv_sgemm_fits(a->icg * a->taps, a->out[0] * a->out[1] * a->out[2], a->ocg);
+    }
+    return DCV_OK;
+}
 
 dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, dcv_adjoint **out)
 {
-    dcv_conv_desc t;
     dcv_adjoint *a = *out = dcv_alloc(1, sizeof *a);
     if (!a)
         return DCV_ENOMEM;
@@ -153,13 +226,7 @@ dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, dcv_
         a->win[i] = from >= 0 ? d->win[from] : (dcv_window){1, 1, 1, 0, 0};
         a->taps *= a->win[i].kernel;
     }
-    dcv_status st;
-    if (flip(d, &t)) {
-        st = by_convolution(a, &t);
-    } else {
-        by_columns(a);
-        st = dcv_sgemm_fits(a->icg * a->taps, a->out[0] * a->out[1] * a->out[2], a->ocg);
-    }
+    const dcv_status st = plan(a);
     if (st != DCV_OK) {
         dcv_adjoint_free(a);
         *out = NULL;
@@ -178,17 +245,36 @@ void dcv_adjoint_free(dcv_adjoint *a)
 
 dcv_status dcv_adjoint_pack(const dcv_adjoint *a, const float *w, const float *scale, void *packed)
 {
-    if (a->conv)
+    if (a->kind == DCV_ADJOINT_FLIPPED)
         return pack_flipped(a, w, scale, packed);
-    pack_plain(a, w, scale, packed);
+    if (a->kind == DCV_ADJOINT_COLUMNS)
+        pack_plain(a, w, scale, packed);
+    else if (a->kind == DCV_ADJOINT_TILES)
+        dcv_adjoint_tile_pack(&a->tiles, w, scale, packed);
+    else if (a->kind == DCV_ADJOINT_NARROW)
+        dcv_adjoint_narrow_pack(&a->narrow, w, scale, packed);
     return DCV_OK;
 }
 
-void dcv_adjoint_run(const dcv_adjoint *a, dcv_conv_call *call, const float *gy, const void *packed, float *gx,
-                     void *scratch)
+void dcv_adjoint_run(const dcv_adjoint *a, dcv_conv_call *call, const float *gy, const void *packed, bool add,
+                     float *gx, void *scratch)
 {
-    if (a->conv)
+    DCV_CHECK(a->adds || !add);
+    switch (a->kind) {
+    case DCV_ADJOINT_TILES:
+        dcv_adjoint_tile_run(&a->tiles, gy, packed, add, gx, scratch);
+        break;
+    case DCV_ADJOINT_WINOGRAD:
+        dcv_adjoint_winograd_run(&a->winograd, gy, packed, add, gx, scratch);
+        break;
+    case DCV_ADJOINT_NARROW:
+        dcv_adjoint_narrow_run(&a->narrow, gy, packed, gx, scratch);
+        break;
+    case DCV_ADJOINT_FLIPPED:
         a->back->run(call, gy, packed, NULL, gx, scratch);
-    else
+        break;
+    case DCV_ADJOINT_COLUMNS:
         run_columns(a, gy, packed, gx, scratch);
+        break;
+    }
 }

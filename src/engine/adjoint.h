@@ -1,18 +1,35 @@
 /* adjoint.h -- a convolution walked back: gx = W' gy, one picture at a time, biases left out.
  *
- * With stride 1 the adjoint is a convolution with flipped filters, channels exchanged, and runs on the same back end as
- * those of the walk forward.  Other strides, and first layers, whose few channels would waste a block, are products
- * followed by the scattering of columns, in plain layout.
+ * Which way is a matter of the shape, back end and instruction set.  In blocks of 16, with AVX-512, there are kernels
+ * of our own, which read the weights that the walk forward has packed wherever it runs on ours as well.  Elsewhere the
+ * adjoint with stride 1 is a convolution with flipped filters, channels exchanged, on the same back end; other strides,
+ * and first layers, whose few channels would waste a block, are products followed by the scattering of columns, in
+ * plain layout.
  */
 #ifndef DCV_ENGINE_ADJOINT_H
 #define DCV_ENGINE_ADJOINT_H
 
-#include "engine/conv.h"
+#include "engine/adjoint_tile.h"
+#include "engine/adjoint_winograd.h"
+
+typedef enum dcv_adjoint_kind {
+    DCV_ADJOINT_TILES,
+    DCV_ADJOINT_WINOGRAD,
+    DCV_ADJOINT_NARROW,
+    DCV_ADJOINT_FLIPPED,
+    DCV_ADJOINT_COLUMNS
+} dcv_adjoint_kind;
 
 typedef struct dcv_adjoint {
+    dcv_adjoint_kind kind;
+    bool shared; /* reads what the walk forward has packed */
+    bool adds;   /* can add to what stands in gx */
     const dcv_backend *back;
     dcv_conv_desc d;        /* of the convolution forward */
-    dcv_conv *conv;         /* flipped; NULL: columns */
+    dcv_conv *conv;         /* FLIPPED */
+    dcv_adjoint_tile tiles; /* TILES ... */
+    dcv_adjoint_winograd winograd;
+    dcv_adjoint_narrow narrow;
     int gy_block, gx_block; /* layouts */
     int64_t taps, icg, ocg; /* kernel cells, channels of a group */
     int64_t in[3], out[3];  /* three axes of space */
@@ -27,8 +44,9 @@ void dcv_adjoint_free(dcv_adjoint *a);
 /* w, scale: of the convolution forward. */
 dcv_status dcv_adjoint_pack(const dcv_adjoint *a, const float *w, const float *scale, void *packed) DCV_MUST_USE;
 
-/* call: of a->conv, NULL where that is. */
-void dcv_adjoint_run(const dcv_adjoint *a, dcv_conv_call *call, const float *gy, const void *packed, float *gx,
-                     void *scratch);
+/* call: of a->conv, NULL where that is.  packed: the forward's where they are shared.  add: gx += (only where it can).
+ */
+void dcv_adjoint_run(const dcv_adjoint *a, dcv_conv_call *call, const float *gy, const void *packed, bool add,
+                     float *gx, void *scratch);
 
 #endif

@@ -279,6 +279,14 @@ static void run_whole(dcv_back_walk *w, int n, int s)
     arrive(w, v, s, gx);
 }
 
+/* A convolution's, which may be those of the walk forward. */
+static const void *weights_of(const dcv_back_walk *w, int n)
+{
+    const dcv_engine *e = w->e;
+    const dcv_step *forward = &e->step[e->step_of[n]];
+    return w->b->node[n].adjoint->shared ? forward->owner->packed + forward->packed : e->packed + w->b->node[n].packed;
+}
+
 static void run_conv(dcv_back_walk *w, int n, int s)
 {
     const dcv_back_node *q = &w->b->node[n];
@@ -286,8 +294,9 @@ static void run_conv(dcv_back_walk *w, int n, int s)
     if (!wants(w, nd->in[0]))
         return;
     const dcv_blob gy = in_layout(w, signal_at(w, nd->out[0], s), nd->out[0], q->y_block);
-    const dcv_blob gx = target(w, nd->in[0], s, q->x_block);
-    dcv_adjoint_run(q->adjoint, w->call[n], gy.data, w->e->packed + q->packed, gx.data, w->scratch + w->scratch_at);
+    const bool add = q->adjoint->adds && *written(w, nd->in[0], s) && !moves(w, nd->in[0], q->x_block);
+    const dcv_blob gx = add ? signal_at(w, nd->in[0], s) : target(w, nd->in[0], s, q->x_block);
+    dcv_adjoint_run(q->adjoint, w->call[n], gy.data, weights_of(w, n), add, gx.data, w->scratch + w->scratch_at);
     arrive(w, nd->in[0], s, gx);
 }
 

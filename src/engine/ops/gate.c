@@ -40,6 +40,12 @@ static void mask_plain(int64_t n, const uint8_t *bits, const float *gy, float *g
         gx[i] = bits[i / 8] >> (i % 8) & 1 ? gy[i] : 0;
 }
 
+static void guide_plain(int64_t n, const uint8_t *bits, const float *gy, float *gx)
+{
+    for (int64_t i = 0; i < n; i++)
+        gx[i] = gy[i] > 0 && bits[i / 8] >> (i % 8) & 1 ? gy[i] : 0;
+}
+
 #ifdef DCV_X86
 /* Sixteen numbers at a time; returns how many are done. */
 __attribute__((target("avx512f"))) static int64_t pack_avx512(int64_t n, const float *y, float lo, float hi,
@@ -63,6 +69,19 @@ __attribute__((target("avx512f"))) static int64_t mask_avx512(int64_t n, const u
     for (; i + 16 <= n; i += 16) {
         const __mmask16 b = (__mmask16)(bits[i / 8] | bits[i / 8 + 1] << 8);
         _mm512_storeu_ps(gx + i, _mm512_maskz_loadu_ps(b, gy + i));
+    }
+    return i;
+}
+
+__attribute__((target("avx512f"))) static int64_t guide_avx512(int64_t n, const uint8_t *bits, const float *gy,
+                                                               float *gx)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const __mmask16 b = (__mmask16)(bits[i / 8] | bits[i / 8 + 1] << 8);
+        const __m512 v = _mm512_loadu_ps(gy + i);
+        const __mmask16 m = _mm512_mask_cmp_ps_mask(b, v, _mm512_setzero_ps(), _CMP_GT_OQ);
+        _mm512_storeu_ps(gx + i, _mm512_maskz_mov_ps(m, v));
     }
     return i;
 }
@@ -97,6 +116,19 @@ void dcv_gate_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io
 {
     (void)g, (void)nd;
     mask(floats_of(&io->gy[0]), io->saved, io->gy[0].data, io->gx[0].data);
+}
+
+void dcv_gate_guide(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
+{
+    const int64_t n = floats_of(&io->gy[0]);
+    const uint8_t *bits = io->saved;
+    int64_t done = 0;
+    (void)g, (void)nd;
+#ifdef DCV_X86
+    if (__builtin_cpu_supports("avx512f"))
+        done = guide_avx512(n, bits, io->gy[0].data, io->gx[0].data);
+#endif
+    guide_plain(n - done, bits + done / 8, io->gy[0].data + done, io->gx[0].data + done);
 }
 
 void dcv_slope_run(const dcv_node *nd, const dcv_back_io *io, dcv_slope_fn fn)

@@ -260,6 +260,49 @@ DCV_INLINE void scatter(const dcv_pool_nest *n, int lanes, const float *gy, size
             }
 }
 
+#ifdef DCV_X86
+/* The same for blocks of 16 and switches of one byte: tap by tap, the lanes that it has won. */
+__attribute__((target("avx512f"))) static void scatter_avx512(const dcv_pool_nest *n, const float *gy,
+                                                              const uint8_t *saved, float *gx)
+{
+    const int64_t kd = n->win[0].kernel, kr = n->win[1].kernel, kc = n->win[2].kernel;
+    for (int64_t d = 0, o = 0; d < n->out[0]; d++)
+        for (int64_t r = 0; r < n->out[1]; r++)
+            for (int64_t c = 0; c < n->out[2]; c++, o++) {
+                const __m512 v = _mm512_loadu_ps(gy + o * 16);
+                const __mmask16 any = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+                if (!any)
+                    continue;
+                const __m512i won = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(saved + o * 16)));
+                int tap = 0;
+                for (int64_t z = d * n->win[0].stride - n->win[0].pad_lo, i = 0; i < kd; i++, z += n->win[0].dilation)
+                    for (int64_t y = r * n->win[1].stride - n->win[1].pad_lo, j = 0; j < kr;
+                         j++, y += n->win[1].dilation) {
+                        const int64_t x = c * n->win[2].stride - n->win[2].pad_lo;
+                        for (int64_t k = 0; k < kc; k++, tap++) {
+                            const __mmask16 m = _mm512_mask_cmpeq_epi32_mask(any, won, _mm512_set1_epi32(tap));
+                            if (!m)
+                                continue;
+                            float *to = gx + ((z * n->in[1] + y) * n->in[2] + x + k * n->win[2].dilation) * 16;
+                            _mm512_mask_storeu_ps(to, m, _mm512_add_ps(_mm512_maskz_loadu_ps(m, to), v));
+                        }
+                    }
+            }
+}
+#endif
+
+static void scatter_best(const dcv_pool_nest *n, int lanes, const float *gy, size_t each, const void *saved,
+                         int64_t first, float *gx)
+{
+#ifdef DCV_X86
+    if (lanes == 16 && each == 1 && __builtin_cpu_supports("avx512f")) {
+        scatter_avx512(n, gy, (const uint8_t *)saved + first, gx);
+        return;
+    }
+#endif
+    scatter(n, lanes, gy, each, saved, first, gx);
+}
+
 static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
 {
     (void)g;
@@ -271,8 +314,8 @@ static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *
     memset(gx->data, 0, (size_t)sx.floats * sizeof *gx->data);
     for (int64_t q = 0; q < dcv_blob_outer(gy); q++)
         for (int64_t b = 0; b < sy.blocks; b++, first += py)
-            scatter(&n, gy->block, dcv_blob_slice(gy, q) + b * py, switch_bytes(nd), io->saved, first,
-                    dcv_blob_slice(gx, q) + b * px);
+            scatter_best(&n, gy->block, dcv_blob_slice(gy, q) + b * py, switch_bytes(nd), io->saved, first,
+                         dcv_blob_slice(gx, q) + b * px);
 }
 
 const dcv_op dcv_op_maxpool = {.name = "MaxPool",

@@ -2,6 +2,7 @@
  * positive, where their own derivative is not zero.
  */
 #include "deconvoy/rule.h"
+#include "engine/ops/gate.h"
 
 /* The operator's own backward, asked with ones, says where its derivative is zero. */
 static void guide(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
@@ -32,8 +33,8 @@ static void guide_whole(const dcv_graph *g, const dcv_node *nd, const dcv_back_i
         gx[i] = gy[i] > 0 && (!gate || gate[i] != 0) ? gy[i] : 0;
 }
 
-static const dcv_override overrides[] = {{"Relu", guide},      {"LeakyRelu", guide},     {"Clip", guide},
-                                         {"HardSwish", guide}, {DCV_WHOLE, guide_whole}, {NULL, NULL}};
+static const dcv_override overrides[] = {{"Relu", dcv_gate_guide}, {"LeakyRelu", guide},     {"Clip", dcv_gate_guide},
+                                         {"HardSwish", guide},     {DCV_WHOLE, guide_whole}, {NULL, NULL}};
 
 extern const dcv_rule dcv_rule_guided_backprop;
 const dcv_rule dcv_rule_guided_backprop = {.name = "guided_backprop", .overrides = overrides};
