@@ -90,6 +90,7 @@ struct dcv_job {
     int64_t n_items;         /* rows of /inputs, /failures; 0: none */
     dcv_sha256 model_sha256; /* all "" where there is none */
     dcv_sha256 dataset_sha256;
+    dcv_sha256 more_sha256; /* of further files that decide what the result is; "" where there are none */
     const char *numerics;    /* back end, version, instruction set */
     int64_t weight_bytes;    /* per node, for `check` */
     int64_t thread_bytes;    /* walk memory per engine thread */

@@ -509,6 +509,13 @@ static dcv_status refuse_group(const dcv_network *net, unit_input *u, const int 
     return DCV_OK;
 }
 
+/* The last message is why an item fails. */
+static dcv_status refuse_item(unit_input *u, int i)
+{
+    u->error[i] = dcv_strdup(dcv_message());
+    return u->error[i] ? DCV_OK : DCV_ENOMEM;
+}
+
 static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const int *at, int n,
                              const dcv_unit_actions *a, dcv_result *r)
 {
@@ -532,9 +539,13 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
     if (a->walked)
         DCV_TRY(a->walked(a->ctx, view, item, n, picture, r));
     for (int k = 0; k < n; k++) {
-        if (a->done)
-            DCV_TRY(a->done(a->ctx, view, item[k], k, r));
-        DCV_TRY(dcv_network_put_row(net, &u->item[at[k]], item[k], r));
+        const dcv_status done = a->done ? a->done(a->ctx, view, item[k], k, r) : DCV_OK;
+        if (done == DCV_EDATA && net->config->dataset.on_error == DCV_SKIP)
+            DCV_TRY(refuse_item(u, at[k]));
+        else
+            DCV_TRY(done);
+        if (done == DCV_OK)
+            DCV_TRY(dcv_network_put_row(net, &u->item[at[k]], item[k], r));
         dcv_item_clear(&u->item[at[k]]);
     }
     return DCV_OK;

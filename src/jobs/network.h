@@ -84,7 +84,8 @@ const char *dcv_network_message(const dcv_network *net);
 
 /* What a job does with a unit's items, each of them may be NULL: group is called before the walk over up to DCV_GROUP
  * of them, see for each observed value (picture is its place in the group), walked after the walk of a group (picture:
- * the inputs), done for each of its items; failed for an item that could not be read.  All in item order. */
+ * the inputs), done for each of its items; failed for an item that could not be read, or that done has refused with
+ * DCV_EDATA before anything of it was put.  All in item order. */
 typedef struct dcv_unit_actions {
     void *ctx;
     dcv_observe_fn see;

@@ -1,5 +1,6 @@
 /* canvas.c -- sheets: ground, pictures, letters. */
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 #include "deconvoy/memory.h"
 #include "report/canvas.h"
@@ -80,6 +81,19 @@ void canvas_picture(dcv_image *to, int64_t y, int64_t x, const uint8_t *px, int 
         for (int64_t j = 0; j < out_w && x + j < to->w; j++)
             for (int k = 0; k < 3; k++)
                 to->px[((y + i) * to->w + x + j) * 3 + k] = sample(px, h, w, row_px, c, c == 3 ? k : 0, s, i, j);
+}
+
+void canvas_signed(const float *map, int64_t c, int64_t cells, uint8_t *px)
+{
+    const int64_t shown = c == 3 ? 3 : 1;
+    float top = 0;
+    for (int64_t i = 0; i < shown * cells; i++)
+        top = isfinite(map[i]) && fabsf(map[i]) > top ? fabsf(map[i]) : top;
+    for (int64_t i = 0; i < cells; i++)
+        for (int64_t k = 0; k < shown; k++) {
+            const float v = map[k * cells + i];
+            px[i * shown + k] = isfinite(v) && top > 0 ? (uint8_t)lrintf(127.5F + 127.5F * v / top) : 128;
+        }
 }
 
 static void put_letter(dcv_image *to, int64_t y, int64_t x, int scale, unsigned char what)

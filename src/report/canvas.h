@@ -29,6 +29,10 @@ int64_t canvas_scaled(int64_t px, canvas_scale s);
 void canvas_picture(dcv_image *to, int64_t y, int64_t x, const uint8_t *px, int c, int64_t h, int64_t w, int64_t row_px,
                     canvas_scale s);
 
+/* A map of c channels, one after the other, as pixels: interleaved RGB where c is 3, else its first channel in grey.
+ * Zero is mid-grey, the largest absolute value of what is shown black or white; what is no number is mid-grey. */
+void canvas_signed(const float *map, int64_t c, int64_t cells, uint8_t *px);
+
 /* Write a line, capitals only, at y, x; a letter is scale times its size.  Cut at max_w px; letters without a
  * shape are shown as a blot. */
 void canvas_text(dcv_image *to, int64_t y, int64_t x, int64_t max_w, int scale, const char *text);

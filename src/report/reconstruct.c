@@ -2,7 +2,6 @@
  *
  * A map's zero is mid-grey; its largest absolute value, of all channels, is black or white.
  */
-#include <math.h>
 #include <string.h>
 #include "deconvoy/memory.h"
 #include "report/canvas.h"
@@ -20,21 +19,6 @@ typedef struct maps {
     canvas_scale scale;
 } maps;
 
-/* One map, c = 1 or 3, as pixels; what is no number is paper. */
-static void to_pixels(const maps *m, const float *map, uint8_t *px)
-{
-    const int64_t c = m->d.d[2], cells = m->d.d[3] * m->d.d[4];
-    const int64_t shown = c == 3 ? 3 : 1;
-    float top = 0;
-    for (int64_t i = 0; i < shown * cells; i++)
-        top = fabsf(map[i]) > top ? fabsf(map[i]) : top;
-    for (int64_t i = 0; i < cells; i++)
-        for (int64_t k = 0; k < shown; k++) {
-            const float v = map[k * cells + i];
-            px[i * shown + k] = isfinite(v) && top > 0 ? (uint8_t)lrintf(127.5F + 127.5F * v / top) : 128;
-        }
-}
-
 static canvas_scale scale_for(int64_t h, int64_t w)
 {
     const int64_t side = h > w ? h : w;
@@ -47,7 +31,7 @@ static dcv_status draw_item(const dcv_report_in *in, maps *m, int64_t item, int6
     const int64_t *d = m->d.d, each = d[2] * d[3] * d[4], step = canvas_scaled(d[4], m->scale) + GAP;
     DCV_TRY(dcv_h5_read(in->h5, m->path, DCV_F32, item, 1, m->map));
     for (int64_t t = 0; t < targets; t++) {
-        to_pixels(m, m->map + t * each, m->px);
+        canvas_signed(m->map + t * each, d[2], d[3] * d[4], m->px);
         canvas_picture(sheet, y, GAP + t * step, m->px, d[2] == 3 ? 3 : 1, d[3], d[4], d[4], m->scale);
     }
     return DCV_OK;

@@ -23,6 +23,8 @@ static dcv_status hash_of(const dcv_config *c, const dcv_job *job, const char *s
     dcv_hasher_add_text(h, c->text);
     dcv_hasher_add_text(h, job->model_sha256.hex);
     dcv_hasher_add_text(h, job->dataset_sha256.hex);
+    if (*job->more_sha256.hex)
+        dcv_hasher_add_text(h, job->more_sha256.hex);
     dcv_hasher_add_text(h, unit);
     dcv_hasher_add_text(h, slice);
     *out = dcv_hasher_end(h);
@@ -256,7 +258,10 @@ static char *differences(dcv_h5 *f, const dcv_config *c, const dcv_job *job)
     if (theirs && !attribute_is(f, "dataset_sha256", job->dataset_sha256.hex))
         say(&text, "dataset.source (its content)", &n);
     if (!n)
-        say(&text, "runtime.unit_seconds or dataset.slice", &n);
+        say(&text,
+            *job->more_sha256.hex ? "a file that the job reads besides, runtime.unit_seconds or dataset.slice"
+                                  : "runtime.unit_seconds or dataset.slice",
+            &n);
     dcv_free(theirs);
     return text;
 }
