@@ -84,7 +84,8 @@ static dcv_status share_weights(dcv_network *net, dcv_share *share)
         return dcv_engine_pack_own(net->engine);
     DCV_TRY(dcv_share_once(share, dcv_engine_packed_bytes(net->engine), pack, net->engine, &packed));
     dcv_engine_attach(net->engine, packed);
-    if (net->dataset->fixed) /* else other sizes of input pack their own */
+    const bool one_size = !net->dataset || net->dataset->fixed;
+    if (one_size && !((const own_part *)net->own)->options.many_sizes) /* else other sizes of input pack their own */
         dcv_engine_forget_weights(net->engine);
     return DCV_OK;
 }

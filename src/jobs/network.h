@@ -21,6 +21,7 @@ typedef struct dcv_network_options {
     bool no_data;  /* there is no data set: the job makes what it walks, of the shape that the file or input_shape fixes
                     */
     bool one_view; /* a thread keeps the engine of the last size alone */
+    bool many_sizes; /* views of other sizes than the data set's are asked for */
 } dcv_network_options;
 
 /* One network compiled for one input size, and one thread's walk over it. */
