@@ -1,6 +1,9 @@
 /* lease.c -- see lease.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,17 +20,21 @@
 #define BEAT_S     20.0
 #define STALE_S    120.0
 #define LOOK_S     0.25
+#define SETTLE_S   1.0 /* longer than from reading who has it to writing that we have it */
 #define TEXT_BYTES 256
+
+typedef char holder_text[TEXT_BYTES];
 
 struct lease {
     char *file;
     int fd;
     bool beats; /* no lock, but a heartbeat */
     long n_beats;
-    double beat_s;
+    holder_text mine; /* as it was last written */
+    pthread_t heart;
+    bool has_heart;
+    atomic_bool quit, lost; /* lost: somebody else has taken it */
 };
-
-typedef char holder_text[TEXT_BYTES];
 
 static const char *job_id(void)
 {
@@ -35,16 +42,30 @@ static const char *job_id(void)
     return id && *id ? id : "-";
 }
 
-/* "HOST PID JOB BEAT" */
+/* Which process numbers ours is one of: containers of one host may each have their own. */
+static long long pid_space(void)
+{
+    struct stat s;
+    return stat("/proc/self/ns/pid", &s) ? 0 : (long long)s.st_ino;
+}
+
+static void host_name(char *to, size_t n)
+{
+    memset(to, 0, n);
+    if (gethostname(to, n - 1) || !*to)
+        to[0] = '?';
+}
+
+/* "HOST PID JOB BEAT SPACE" */
 static void say_who(lease *l)
 {
-    holder_text text;
-    char host[64] = "";
-    gethostname(host, sizeof host - 1);
-    const int n = snprintf(text, sizeof text, "%s %ld %s %ld\n", host, (long)getpid(), job_id(), l->n_beats);
-    if (!file_write(l->fd, text, n, 0) && ftruncate(l->fd, n))
-        return;
-    l->beat_s = now_s();
+    char host[65];
+    host_name(host, sizeof host);
+    const int n = snprintf(l->mine, sizeof l->mine, "%s %ld %s %ld %lld\n", host, (long)getpid(), job_id(), l->n_beats,
+                           pid_space());
+    if (!file_write(l->fd, l->mine, n, 0) && !ftruncate(l->fd, n) && l->beats)
+        (void)fdatasync(l->fd); /* others read it through another machine's cache */
+    l->mine[strcspn(l->mine, "\n")] = 0;
 }
 
 static void read_who(int fd, holder_text text)
@@ -86,6 +107,62 @@ typedef struct watch {
     double since_s;
 } watch;
 
+static void nap(double s)
+{
+    const struct timespec t = {.tv_sec = (time_t)s, .tv_nsec = (long)((s - (double)(time_t)s) * 1e9)};
+    nanosleep(&t, NULL);
+}
+
+/* Does the file still say that it is ours?  Opened anew, for only then a network file system asks its server. */
+static bool says_ours(const lease *l)
+{
+    holder_text text;
+    const int fd = open(l->file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno != ENOENT;
+    read_who(fd, text);
+    close(fd);
+    return !strcmp(text, l->mine);
+}
+
+/* Several may have found it free at once: the last to write has it, when nobody has written for a while. */
+static bool settled(lease *l)
+{
+    say_who(l);
+    nap(SETTLE_S);
+    return says_ours(l);
+}
+
+/* A thread, so that no step of the run is too long for it. */
+static void *heart_main(void *arg)
+{
+    lease *l = arg;
+    double beat_s = now_s();
+    while (!l->quit && !l->lost) {
+        nap(LOOK_S);
+        if (now_s() - beat_s < BEAT_S)
+            continue;
+        l->lost = !says_ours(l); /* this process stood still for so long that it was taken for dead */
+        if (!l->lost) {
+            l->n_beats++;
+            say_who(l);
+        }
+        beat_s = now_s();
+    }
+    return NULL;
+}
+
+/* Of this machine a dead process is known at once. */
+static bool is_dead(const char *text)
+{
+    char host[TEXT_BYTES], here[65];
+    long pid;
+    long long space;
+    host_name(here, sizeof here);
+    return sscanf(text, "%255s %ld %*s %*s %lld", host, &pid, &space) == 3 && !strcmp(host, here) &&
+           space == pid_space() && pid > 0 && kill((pid_t)pid, 0) && errno == ESRCH;
+}
+
 /* Is it ours to take, as far as the heartbeat says? */
 static bool is_stale(lease *l, watch *w)
 {
@@ -93,6 +170,8 @@ static bool is_stale(lease *l, watch *w)
     char job[TEXT_BYTES] = "";
     read_who(l->fd, text);
     if (!*text || (sscanf(text, "%*s %*s %255s", job) == 1 && strcmp(job, "-") && !strcmp(job, job_id())))
+        return true;
+    if (is_dead(text))
         return true;
     if (strcmp(text, w->last)) {
         memcpy(w->last, text, sizeof text);
@@ -107,9 +186,9 @@ static dcv_status in_use(const lease *l, const dcv_output *o)
     char host[TEXT_BYTES] = "?", pid[TEXT_BYTES] = "?";
     read_who(l->fd, text);
     sscanf(text, "%255s %255s", host, pid);
-    return dcv_fail(DCV_ESTOP,
-                    "%s is being written by process %.20s on %.64s; run again when it has ended, or with runtime.wait",
-                    o->final, pid, host);
+    return dcv_fail(DCV_ESTOP, "%s is being written by process %.20s on %.64s; run again when it has ended, or with %s",
+                    o->final, pid, host,
+                    l->beats ? "runtime.wait: 180, which sees whether it still lives" : "runtime.wait");
 }
 
 static dcv_status take(lease *l, const dcv_output *o, double wait_s)
@@ -121,17 +200,29 @@ static dcv_status take(lease *l, const dcv_output *o, double wait_s)
         const int err = try_lock(l);
         l->beats = err && err != EWOULDBLOCK;
         const bool mine = err == 0 || (l->beats && is_stale(l, &w));
-        if (mine && is_named(l))
+        if (mine && is_named(l) && (!l->beats || settled(l)))
             break;
-        if (mine)
+        if (mine && !l->beats)
             continue; /* its holder has just removed it */
         if (now_s() >= until || dcv_stop_asked())
             return in_use(l, o);
-        const struct timespec nap = {.tv_nsec = (long)(LOOK_S * 1e9)};
-        nanosleep(&nap, NULL);
+        nap(LOOK_S);
     }
-    say_who(l);
+    if (!l->beats) {
+        say_who(l);
+        return DCV_OK;
+    }
+    const int err = pthread_create(&l->heart, NULL, heart_main, l);
+    if (err)
+        return dcv_fail(DCV_ENOMEM, "cannot start a thread: %s", strerror(err));
+    l->has_heart = true;
     return DCV_OK;
+}
+
+static void release(lease *l)
+{
+    dcv_free(l->file);
+    dcv_free(l);
 }
 
 dcv_status lease_take(const dcv_output *o, double wait_s, lease **out)
@@ -149,26 +240,25 @@ dcv_status lease_take(const dcv_output *o, double wait_s, lease **out)
     }
     if (l->fd >= 0)
         close(l->fd);
-    dcv_free(l->file);
-    dcv_free(l);
+    release(l);
     return st;
 }
 
-void lease_beat(lease *l)
+bool lease_is_lost(const lease *l)
 {
-    if (!l || !l->beats || now_s() - l->beat_s < BEAT_S)
-        return;
-    l->n_beats++;
-    say_who(l);
+    return l && l->lost;
 }
 
 void lease_free(lease *l)
 {
     if (!l)
         return;
-    if (is_named(l))
+    if (l->has_heart) {
+        l->quit = true;
+        pthread_join(l->heart, NULL);
+    }
+    if (!l->lost && is_named(l) && (!l->beats || says_ours(l)))
         unlink(l->file);
     close(l->fd);
-    dcv_free(l->file);
-    dcv_free(l);
+    release(l);
 }

@@ -341,8 +341,7 @@ static void pass_work(run *r)
             hear(r, &m);
             any = true;
         }
-        lease_beat(r->lease);
-        if (dcv_stop_asked())
+        if (dcv_stop_asked() || lease_is_lost(r->lease))
             worker_stop(r->worker);
         any |= worker_step(r->worker);
         if (r->master)
