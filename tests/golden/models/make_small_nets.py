@@ -26,6 +26,7 @@ CLASSES = 10
 PICTURES = 2           # more than one, so that a wrong batch stride shows
 FULL_BYTES = 40_000    # activations kept whole, per network
 SAME = 1e-10           # agreement asked of the two float64 evaluations
+SINGLE = 2e-6          # relative L2, asked of float32: a fifth of what the tests ask
 
 
 def f32(x):
@@ -366,15 +367,15 @@ def scale_layer(m, inputs, out):
 
 
 def settle_norm(m, inputs):
-    # Near the mean square in place of the variance, and little of the mean: with
-    # the true statistics deep random networks amplify rounding errors, and the
-    # reader's tests would have to be lax. The noise is there so that neither
-    # statistic can be left out unseen.
+    # The mean square in place of the variance, and none of the mean: what the true
+    # statistics subtract carries no rounding error, so the rest is the less exact
+    # for it, layer after layer. The noise is there so that neither statistic can be
+    # left out unseen.
     x = inputs[0]
     square = x.square().mean((0, 2, 3))
     square.clamp_(min=max(0.01, square.mean().item() / 4))
     noise = torch.randn(2, len(square))
-    m.running_mean.copy_(0.25 * x.mean((0, 2, 3)) + 0.3 * noise[0] * square.sqrt())
+    m.running_mean.copy_(0.3 * noise[0] * square.sqrt())
     m.running_var.copy_(square * torch.exp(0.3 * noise[1]))
 
 
@@ -399,7 +400,9 @@ def initialise(net, side, bias):
         elif isinstance(m, nn.BatchNorm2d):
             # With ReLU6 the scale is larger, so that the upper bound is met too.
             nn.init.uniform_(m.weight, *((1.2, 3.0) if relu6 else (0.7, 1.8)))
-            nn.init.normal_(m.bias, 0, 0.3)
+            # Biases that are positive on the whole: of networks without, the deep
+            # ones amplify the smallest difference of the input 20 to 350 times.
+            nn.init.normal_(m.bias, 1.2 if relu6 else 0.4, 0.3)
             hooks.append(m.register_forward_pre_hook(settle_norm))
     net.eval()
     with torch.no_grad():
@@ -425,15 +428,15 @@ def export(net, side, path):
     return onnx.load(path)
 
 
-def reference(net, x):
+def reference(net, x, kind=torch.float64):
     """The activations in the order they are computed, and the output."""
     seen = []
-    net = copy.deepcopy(net).double()
+    net = copy.deepcopy(net).to(kind)
     for m in net.modules():
         if isinstance(m, (nn.ReLU, nn.ReLU6)):
             m.register_forward_hook(lambda m, i, out: seen.append(out.numpy()))
     with torch.no_grad():
-        return net(x.double()).numpy(), seen
+        return net(x.to(kind)).numpy(), seen
 
 
 def to_double(model):
@@ -546,14 +549,35 @@ def write_golden(path, tensors):
             f.write(np.ascontiguousarray(a, "<" + kind).tobytes())
 
 
-def make(name):
+def relative(a, b):
+    """The worst picture's relative L2 distance; NaN if one of b is 0 everywhere."""
+    a, b = (v.reshape(len(v), -1).astype(np.float64) for v in (a, b))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float((np.linalg.norm(a - b, axis=1) / np.linalg.norm(b, axis=1)).max())
+
+
+def draw(name, seed):
+    """A network, its pictures, and how far PyTorch's float32 is from float64."""
     build, side = NETS[name]
-    torch.manual_seed(SEED + list(NETS).index(name))
+    torch.manual_seed(seed)
     net = build()
     # One network with zero biases: the exporter writes equal parameters once and
     # the others as Identity nodes, which a reader has to see through.
     initialise(net, side, 0.0 if name == "squeezenet1_1" else 0.2)
     x = pictures(PICTURES, side)
+    logits, seen = reference(net, x)
+    single_logits, single_seen = reference(net, x, torch.float32)
+    gaps = [relative(a, b) for a, b in zip(single_seen + [single_logits], seen + [logits])]
+    return net, x, max(gaps) if not np.isnan(gaps).any() else float("nan")
+
+
+def make(name):
+    seed = SEED + list(NETS).index(name)
+    net, x, moved = draw(name, seed)
+    while not moved < SINGLE:
+        seed += 100
+        net, x, moved = draw(name, seed)
+    side = NETS[name][1]
     onnx_path = HERE / f"{name}.onnx"
     model = export(net, side, onnx_path)
 
@@ -585,6 +609,7 @@ def make(name):
     print(f"{name}: {sum(p.numel() for p in net.parameters())} parameters, "
           f"onnx {onnx_path.stat().st_size}, golden {golden.stat().st_size} bytes\n"
           f"  {' '.join(f'{k}:{v}' for k, v in sorted(ops.items()))}\n"
+          f"  seed {seed}; torch, float32: {moved:.1e}\n"
           f"  torch against onnx, float64: activations {worst:.1e}, logits {worst_out:.1e}"
           f"{single(model, x, relus + ['logits'], seen + [logits])}\n"
           f"  {len(seen)} activations, {len(whole)} kept whole, largest {min(peaks):.2f} to "
@@ -605,8 +630,8 @@ def single(model, x, names, want):
     options.intra_op_num_threads = 1
     run = onnxruntime.InferenceSession(with_outputs(model, names).SerializeToString(),
                                        options, providers=["CPUExecutionProvider"])
-    gaps = list(map(difference, run.run(names, {"image": x.numpy()}), want))
-    assert max(gaps) < 1e-4, gaps
+    gaps = list(map(relative, run.run(names, {"image": x.numpy()}), want))
+    assert max(gaps) < 2 * SINGLE, gaps
     return f"\n  onnxruntime, float32: activations {max(gaps[:-1]):.1e}, logits {gaps[-1]:.1e}"
 
 
