@@ -1,9 +1,11 @@
 /* back.c -- the plan of walks back. */
+#include "engine/adjoint_dense.h"
 #include "engine/back.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include "engine/ops/batchnorm.h"
+#include "engine/pages.h"
 
 enum { ALIGN_BYTES = 64, ALIGN_FLOATS = 16 };
 
@@ -130,6 +132,24 @@ static bool has_outer(const dcv_graph *g, const dcv_node *nd)
     return false;
 }
 
+/* Where 16 lanes are at hand the weights are turned while they are read; else they are kept transposed as well. */
+static void plan_dense(const dcv_engine *e, dcv_back_node *q)
+{
+    dcv_dense *d = &q->dense;
+    q->is_dense = true;
+    q->shared = e->back->block() == 16;
+    if (q->shared)
+        return;
+    const int64_t k = d->k;
+    d->k = d->n;
+    d->n = k;
+    d->transposed = !d->transposed;
+    d->b = NULL;
+    d->n_b = 0;
+    d->beta = 0;
+    d->act = DCV_ACT_NONE;
+}
+
 static dcv_status plan_node(dcv_engine *e, dcv_back *b, int n)
 {
     dcv_back_node *q = &b->node[n];
@@ -146,15 +166,7 @@ static dcv_status plan_node(dcv_engine *e, dcv_back *b, int n)
         return DCV_OK;
     }
     if (dcv_plan_dense(e, n, &q->dense)) {
-        const int64_t k = q->dense.k;
-        q->is_dense = true;
-        q->dense.k = q->dense.n;
-        q->dense.n = k;
-        q->dense.transposed = !q->dense.transposed;
-        q->dense.b = NULL;
-        q->dense.n_b = 0;
-        q->dense.beta = 0;
-        q->dense.act = DCV_ACT_NONE;
+        plan_dense(e, q);
         return DCV_OK;
     }
     if (nd->op->back_layout == DCV_LAYOUT_SAME && !has_outer(e->g, nd))
@@ -233,8 +245,8 @@ static void live(const dcv_engine *e, dcv_back *b, const int *level_first, const
         if (!x->on)
             continue;
         const int p = g->value[v].producer;
-        const int down = p < 0 ? -1 : e->level[p];
-        x->wide = p < 0 || down % 2;
+        const int down = e->level[p < 0 ? b->order[b->n_order - 1] : p]; /* inputs: read in the last level */
+        x->wide = down % 2;
         for (int u = 0; u < g->value[v].n_use; u++)
             x->wide = x->wide || (b->node[g->value[v].use[u]].on && e->level[g->value[v].use[u]] != down);
         if (x->seed && p >= 0)
@@ -385,8 +397,8 @@ static size_t node_scratch(const dcv_engine *e, const dcv_back *b, int n)
     if (q->adjoint)
         kernel = q->adjoint->scratch_bytes;
     else if (q->is_dense)
-        kernel = dcv_dense_scratch_bytes(&q->dense);
-    else if (nd->op->flags & DCV_OP_ELEMENTWISE && nd->n_out) /* rules may want a signal's length */
+        kernel = q->shared ? dcv_adjoint_dense_scratch_bytes(&q->dense) : dcv_dense_scratch_bytes(&q->dense);
+    else if (nd->op->flags & DCV_OP_ELEMENTWISE && !nd->op->save && nd->n_out) /* rules may want a signal's length */
         kernel += aligned((size_t)floats_in(e, nd->out[0], q->y_block) * sizeof(float));
     return need + largest + aligned(kernel);
 }
@@ -411,13 +423,14 @@ dcv_status dcv_back_plan(dcv_engine *e)
     for (int i = 0; i < b->n_order; i++) {
         const int n = b->order[i];
         dcv_back_node *q = &b->node[n];
-        const size_t scratch = node_scratch(e, b, n), bytes = q->adjoint    ? q->adjoint->packed_bytes
-                                                              : q->is_dense ? dcv_dense_packed_bytes(&q->dense)
-                                                                            : 0;
+        const bool own = q->is_dense && !q->shared;
+        const size_t scratch = node_scratch(e, b, n), bytes = q->adjoint ? q->adjoint->packed_bytes
+                                                              : own      ? dcv_dense_packed_bytes(&q->dense)
+                                                                         : 0;
         b->scratch_bytes = scratch > b->scratch_bytes ? scratch : b->scratch_bytes;
         q->packed = e->packed_bytes;
         q->bias = q->packed + aligned(bytes);
-        e->packed_bytes = q->bias + (q->is_dense ? aligned(dcv_dense_bias_floats(&q->dense) * sizeof(float)) : 0);
+        e->packed_bytes = q->bias + (own ? aligned(dcv_dense_bias_floats(&q->dense) * sizeof(float)) : 0);
         const int ends = g->node[n].n_in + g->node[n].n_out;
         b->max_ends = ends > b->max_ends ? ends : b->max_ends;
     }
@@ -435,8 +448,10 @@ static dcv_status pack_adjoint(const dcv_engine *e, int n, char *to)
         return DCV_ENOMEM;
     if (scale)
         dcv_batchnorm_scale(g, &g->node[bn], 0, oc, scale, scale + oc);
-    const dcv_status st = dcv_adjoint_pack(q->adjoint, g->value[g->node[n].in[1]].constant, scale, to + q->packed);
+    const dcv_value *w = &g->value[g->node[n].in[1]];
+    const dcv_status st = dcv_adjoint_pack(q->adjoint, w->constant, scale, to + q->packed);
     dcv_free(scale);
+    dcv_pages_out(w->constant, (size_t)dcv_count(&w->dims) * sizeof(float));
     return st;
 }
 
@@ -445,10 +460,12 @@ dcv_status dcv_back_pack(const dcv_engine *e, char *to)
     const dcv_back *b = e->back_plan;
     for (int i = 0; b && i < b->n_order; i++) {
         const dcv_back_node *q = &b->node[b->order[i]];
-        if (q->adjoint)
+        if (q->adjoint && q->adjoint->packed_bytes) {
             DCV_TRY(pack_adjoint(e, b->order[i], to));
-        else if (q->is_dense)
+        } else if (q->is_dense && !q->shared) {
             dcv_dense_pack(&q->dense, (float *)(to + q->packed), (float *)(to + q->bias));
+            dcv_pages_out(q->dense.w, (size_t)(q->dense.k * q->dense.n) * sizeof(float));
+        }
     }
     return DCV_OK;
 }

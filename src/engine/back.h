@@ -18,7 +18,8 @@ typedef struct dcv_back_node {
     int y_block, x_block; /* layouts that its backward works in */
     dcv_adjoint *adjoint; /* convolutions */
     bool is_dense;
-    dcv_dense dense;     /* transposed */
+    bool shared;         /* a dense product that reads what the walk forward has packed */
+    dcv_dense dense;     /* transposed; shared: as it goes forward */
     size_t packed, bias; /* offsets into packed memory */
     int64_t saved;       /* offset into what is kept of a picture, bytes; -1: nothing */
     size_t saved_bytes;

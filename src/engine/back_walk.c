@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "engine/adjoint_dense.h"
 #include "engine/pages.h"
 
 enum { ALIGN_BYTES = 64 };
@@ -360,8 +361,13 @@ static void run_dense(dcv_back_walk *w, int n)
         gx[s] = to[s].data;
     }
     const char *packed = w->e->packed;
-    dcv_dense_run(&q->dense, (const float *)(packed + q->packed), (const float *)(packed + q->bias), w->n, gy, gx,
-                  w->scratch + w->scratch_at);
+    const dcv_step *forward = &w->e->step[w->e->step_of[n]];
+    if (q->shared)
+        dcv_adjoint_dense_run(&q->dense, (const float *)(forward->owner->packed + forward->packed), w->n, gy, gx,
+                              w->scratch + w->scratch_at);
+    else
+        dcv_dense_run(&q->dense, (const float *)(packed + q->packed), (const float *)(packed + q->bias), w->n, gy, gx,
+                      w->scratch + w->scratch_at);
     for (int s = 0; s < w->n; s++)
         arrive(w, nd->in[0], s, to[s]);
 }
@@ -480,6 +486,8 @@ void dcv_walk_backward(dcv_walk *walk, const dcv_rule *rule, int from, const dcv
     w->out = out;
     e->back->one_thread();
     find_ways(w);
+    const bool to_input = e->g->value[to].producer < 0;
+    bool read = false; /* an input's signals, each before the next one takes its place */
     for (int i = 0, end; i < w->b->n_order; i = end) {
         const int level = e->level[w->b->order[i]];
         for (end = i; end < w->b->n_order && e->level[w->b->order[end]] == level; end++)
@@ -492,8 +500,11 @@ void dcv_walk_backward(dcv_walk *walk, const dcv_rule *rule, int from, const dcv
             if (level == start)
                 plant(w, s);
             single_level(w, i, end, s);
+            if (end == w->b->n_order && to_input)
+                read_out(w, s);
         }
+        read = end == w->b->n_order && level % 2 == 0;
     }
-    for (int s = 0; e->g->value[to].producer < 0 && s < n; s++)
+    for (int s = 0; to_input && !read && s < n; s++)
         read_out(w, s);
 }

@@ -4,6 +4,7 @@
 #include "check.h"
 #include "deconvoy/memory.h"
 #include "engine/adjoint.h"
+#include "engine/adjoint_dense.h"
 
 typedef struct shape {
     int64_t groups, ic, oc;
@@ -280,6 +281,54 @@ static void check_shape(const numbers *m, const dcv_backend *back, dcv_precision
         dcv_free(all[i]);
 }
 
+/* A dense product walked back with the weights as they are packed forward; the same bits for any number of signals. */
+static void check_dense(int64_t k, int64_t n)
+{
+    float *w = dcv_alloc((size_t)(k * n), sizeof *w), *gy[DCV_GROUP], *gx[DCV_GROUP], *one[DCV_GROUP];
+    const dcv_dense d = {.k = k, .n = n, .w = w, .alpha = 0.5f};
+    double *want = dcv_alloc((size_t)k, sizeof *want);
+    for (int64_t i = 0; i < k * n; i++)
+        w[i] = draw();
+    for (int r = 0; r < DCV_GROUP; r++) {
+        gy[r] = dcv_alloc((size_t)n, sizeof(float));
+        gx[r] = dcv_alloc((size_t)k, sizeof(float));
+        one[r] = dcv_alloc((size_t)k, sizeof(float));
+        for (int64_t i = 0; i < n; i++)
+            gy[r][i] = draw();
+    }
+    float *packed = dcv_alloc(dcv_dense_packed_bytes(&d), 1),
+          *bias = dcv_alloc(dcv_dense_bias_floats(&d), sizeof *bias);
+    const size_t bytes = dcv_adjoint_dense_scratch_bytes(&d);
+    void *scratch = dcv_alloc(bytes, 1);
+    dcv_dense_pack(&d, packed, bias);
+    memset(scratch, 0xff, bytes);
+    dcv_adjoint_dense_run(&d, packed, DCV_GROUP, (const float *const *)gy, gx, scratch);
+    for (int r = 0; r < DCV_GROUP; r++) {
+        for (int64_t i = 0; i < k; i++) {
+            want[i] = 0;
+            for (int64_t j = 0; j < n; j++)
+                want[i] += 0.5 * (double)w[i * n + j] * (double)gy[r][j];
+        }
+        CHECK(check_rel_l2(gx[r], want, (size_t)k) <= 1e-6);
+    }
+    for (int rows = 1; rows < DCV_GROUP; rows++) {
+        memset(scratch, 0xff, bytes);
+        dcv_adjoint_dense_run(&d, packed, rows, (const float *const *)gy, one, scratch);
+        for (int r = 0; r < rows; r++)
+            CHECK(!memcmp(one[r], gx[r], (size_t)k * sizeof(float)));
+    }
+    for (int r = 0; r < DCV_GROUP; r++) {
+        dcv_free(gy[r]);
+        dcv_free(gx[r]);
+        dcv_free(one[r]);
+    }
+    dcv_free(w);
+    dcv_free(want);
+    dcv_free(packed);
+    dcv_free(bias);
+    dcv_free(scratch);
+}
+
 int main(void)
 {
     const dcv_backend *const backs[] = {&dcv_backend_blas,
@@ -297,6 +346,11 @@ int main(void)
         }
         free_numbers(&m);
     }
+#ifdef DCV_HAVE_ONEDNN
+    static const int64_t dense[][2] = {{1000, 333}, {256, 32}, {17, 5}, {300, 1000}};
+    for (size_t i = 0; dcv_backend_onednn.block() == 16 && i < sizeof dense / sizeof *dense; i++)
+        check_dense(dense[i][0], dense[i][1]);
+#endif
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         fprintf(stderr, "%s: %d, ", kinds[k], seen[k]);
     CHECK(seen[DCV_ADJOINT_FLIPPED] && seen[DCV_ADJOINT_COLUMNS]);
