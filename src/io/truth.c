@@ -151,9 +151,10 @@ static dcv_status class_of(const dcv_dataset *d, const dcv_labels *labels, int64
 
 /* --- Places --------------------------------------------------------------------------- */
 
-static double clipped(double at, double scale, int64_t shift, int64_t extent)
+/* Where resize, from extent was to extent is, and crop take a coordinate. */
+static double clipped(double at, int64_t was, int64_t is, int64_t shift, int64_t extent)
 {
-    const double x = at * scale - (double)shift;
+    const double x = at * (double)is / (double)was - (double)shift;
     return x < 0 ? 0 : x > (double)extent ? (double)extent : x;
 }
 
@@ -187,11 +188,10 @@ static dcv_status carry(const dcv_dataset *d, const dcv_truth_row *r, const plac
                         shown, (long long)r->line, r->y0, r->y1, r->x0, r->x1, dcv_dataset_item_name(d, p->item),
                         (long long)p->h, (long long)p->w);
     const dcv_framing *f = &p->framing;
-    const double sy = (double)f->resized_h / (double)p->h, sx = (double)f->resized_w / (double)p->w;
-    b->y0 = clipped(r->y0, sy, f->y, f->h);
-    b->y1 = clipped(r->y1, sy, f->y, f->h);
-    b->x0 = clipped(r->x0, sx, f->x, f->w);
-    b->x1 = clipped(r->x1, sx, f->x, f->w);
+    b->y0 = clipped(r->y0, p->h, f->resized_h, f->y, f->h);
+    b->y1 = clipped(r->y1, p->h, f->resized_h, f->y, f->h);
+    b->x0 = clipped(r->x0, p->w, f->resized_w, f->x, f->w);
+    b->x1 = clipped(r->x1, p->w, f->resized_w, f->x, f->w);
     *some = b->y0 < b->y1 && b->x0 < b->x1;
     return DCV_OK;
 }
