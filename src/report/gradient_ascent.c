@@ -84,6 +84,8 @@ static void draw_curve(dcv_image *sheet, int64_t y, int64_t x, int64_t w, const 
         const int64_t first = i * n / w, end = (i + 1) * n / w > first ? (i + 1) * n / w : first + 1;
         float from, to;
         range_of(v + (first > 0 ? first - 1 : 0), end - (first > 0 ? first - 1 : 0), &from, &to);
+        if (!(to >= from)) /* no numbers */
+            continue;
         const int64_t top = lrintf((hi - to) / (hi - lo) * (CURVE_H - 1)),
                       bottom = lrintf((hi - from) / (hi - lo) * (CURVE_H - 1));
         canvas_fill(sheet, y + top, x + i, bottom - top + 1, 1, canvas_ink);

@@ -184,6 +184,45 @@ static void test_answers(void)
                  "\nof 2 items with a label 1 (50.00 %) have it as best class, 2 (100.00 %) among the best 2\n") == 0);
 }
 
+/* Two pictures of 10 x 12 px, two targets each; the second picture has failed.  Enlarged 7 times. */
+static void test_climbs(void)
+{
+    enum { N = 2, T = 2, H2 = 10, W2 = 12, S = 3 };
+    static uint8_t picture[N][T][H2][W2][1];
+    const int32_t target[N][T] = {{3, 17}, {-1, -1}};
+    const float score[N][T][S] = {{{1, 2, 3}, {5, 5, 5}}, {{NAN, NAN, NAN}, {NAN, 1, 2}}};
+    for (int t = 0; t < T; t++)
+        for (int y = 0; y < H2; y++)
+            for (int x = 0; x < W2; x++)
+                picture[0][t][y][x][0] = (uint8_t)(t * 120 + y * 10 + x);
+    dcv_store *s = new_result("gradient_ascent");
+    add(s, "/gradient_ascent/target", DCV_I32, 0, (dcv_dims){2, {N, T}}, target);
+    add(s, "/gradient_ascent/picture", DCV_U8, 0, (dcv_dims){5, {N, T, H2, W2, 1}}, picture);
+    add(s, "/gradient_ascent/objective", DCV_F32, 0, (dcv_dims){3, {N, T, S}}, score);
+    write_result(s, in_dir("g.h5"));
+    CHECK(strstr(report(in_dir("g.h5"), NULL, DCV_OK), "/g_report/climbs.png\n"));
+    int64_t h, w;
+    uint8_t *px = read_png(in_dir("g_report/climbs.png"), &h, &w);
+    CHECK(w == 4 + 2 * (84 + 8) && h == 4 + 2 * (70 + 51));
+    int wrong = 0;
+    for (int t = 0; t < T; t++)
+        for (int y = 0; y < 7 * H2; y++)
+            for (int x = 0; x < 7 * W2; x++)
+                wrong += px[((4 + y) * w + 4 + t * 92 + x) * 3] != picture[0][t][y / 7][x / 7][0];
+    CHECK(wrong == 0);
+    const int64_t curve = 4 + 70 + 8 + 7;
+    CHECK(px[((curve + 27) * w + 4) * 3] < 100 && px[(curve * w + 4) * 3] > 200);           /* begins below */
+    CHECK(px[(curve * w + 4 + 83) * 3] < 100 && px[((curve + 27) * w + 4 + 83) * 3] > 200); /* and ends above */
+    dcv_free(px);
+    s = new_result("gradient_ascent");
+    add(s, "/gradient_ascent/target", DCV_I32, 0, (dcv_dims){1, {3}}, NULL);
+    add(s, "/gradient_ascent/picture", DCV_U8, 0, (dcv_dims){4, {2, 4, 4, 1}}, NULL);
+    add(s, "/gradient_ascent/objective", DCV_F32, 0, (dcv_dims){2, {3, 5}}, NULL);
+    write_result(s, in_dir("g2.h5"));
+    CHECK(report(in_dir("g2.h5"), NULL, DCV_EDATA)[0] == 0);
+    CHECK(strstr(dcv_message(), "do not go together"));
+}
+
 static void test_no_result(void)
 {
     CHECK(report(in_dir("none.h5"), NULL, DCV_ENOINPUT)[0] == 0);
@@ -213,6 +252,7 @@ int main(void)
     test_canvas();
     test_sheet();
     test_answers();
+    test_climbs();
     test_no_result();
     CHECK(dcv_alloc_balance() == 0);
     char cmd[64];
