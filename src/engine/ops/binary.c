@@ -1,4 +1,5 @@
-/* binary.c -- ONNX Add, Sub, Mul, Div (7, 13, 14) and Equal (7, 11, 13, 19), numpy broadcasting.
+/* binary.c -- ONNX Add, Sub, Mul, Div (7, 13, 14), Equal, Greater, Less (7, 9, 11, 13, 19), GreaterOrEqual, LessOrEqual
+ * (12, 16), And, Or, Xor (7), numpy broadcasting.  What further operators of two values need is in binary.h.
  *
  * Fast where both values have the same shape, or one is a single number or one number per channel (constants, and the
  * gates of squeeze-and-excitation); any other pair walks rows by offsets.  Integers reach these only in
@@ -19,11 +20,60 @@ DCV_INLINE float apply(dcv_binary kind, float a, float b)
         return a * b;
     case DCV_DIV:
         return a / b;
+    case DCV_POW:
+        return powf(a, b);
+    case DCV_FMOD:
+        return fmodf(a, b);
+    case DCV_MOD:
+        return a - floorf(a / b) * b;
+    case DCV_MIN:
+        return a < b || isnan(a) ? a : b;
+    case DCV_MAX:
+        return a > b || isnan(a) ? a : b;
     case DCV_EQUAL:
         return a == b;
+    case DCV_GREATER:
+        return a > b;
+    case DCV_GREATER_EQUAL:
+        return a >= b;
+    case DCV_LESS:
+        return a < b;
+    case DCV_LESS_EQUAL:
+        return a <= b;
+    case DCV_AND:
+        return a != 0 && b != 0;
+    case DCV_OR:
+        return a != 0 || b != 0;
+    case DCV_XOR:
+        return (a != 0) != (b != 0);
     }
     return 0;
 }
+
+/* A kernel of its own for the kinds that pictures meet often, one for all others. */
+#define SPECIALISE(kind, call)                                                                                         \
+    switch (kind) {                                                                                                    \
+    case DCV_ADD:                                                                                                      \
+        call(DCV_ADD);                                                                                                 \
+        break;                                                                                                         \
+    case DCV_SUB:                                                                                                      \
+        call(DCV_SUB);                                                                                                 \
+        break;                                                                                                         \
+    case DCV_MUL:                                                                                                      \
+        call(DCV_MUL);                                                                                                 \
+        break;                                                                                                         \
+    case DCV_DIV:                                                                                                      \
+        call(DCV_DIV);                                                                                                 \
+        break;                                                                                                         \
+    case DCV_MIN:                                                                                                      \
+        call(DCV_MIN);                                                                                                 \
+        break;                                                                                                         \
+    case DCV_MAX:                                                                                                      \
+        call(DCV_MAX);                                                                                                 \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        call(kind);                                                                                                    \
+    }
 
 /* n numbers with steps 0 or more in each operand. */
 DCV_INLINE void row(dcv_binary kind, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *y,
@@ -52,16 +102,13 @@ DCV_INLINE void row(dcv_binary kind, int64_t n, const float *a, int64_t sa, cons
 DCV_CLONES static void row_any(dcv_binary kind, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb,
                                float *y, int64_t sy)
 {
-    if (kind == DCV_ADD)
-        row(DCV_ADD, n, a, sa, b, sb, y, sy);
-    else if (kind == DCV_SUB)
-        row(DCV_SUB, n, a, sa, b, sb, y, sy);
-    else if (kind == DCV_MUL)
-        row(DCV_MUL, n, a, sa, b, sb, y, sy);
-    else if (kind == DCV_DIV)
-        row(DCV_DIV, n, a, sa, b, sb, y, sy);
-    else
-        row(DCV_EQUAL, n, a, sa, b, sb, y, sy);
+    if (kind == DCV_POW && sb == 0 && *b == 2) { /* variances spelt out */
+        row(DCV_MUL, n, a, sa, a, sa, y, sy);
+        return;
+    }
+#define ROW(k) row(k, n, a, sa, b, sb, y, sy)
+    SPECIALISE(kind, ROW)
+#undef ROW
 }
 
 /* One block of lanes, one operand the same in every cell. */
@@ -90,16 +137,9 @@ DCV_INLINE void lanes_kind(dcv_binary kind, int64_t cells, const float *a, const
 DCV_CLONES static void lanes_any(dcv_binary kind, int64_t cells, const float *a, const float *b, bool swap, int width,
                                  float *y)
 {
-    if (kind == DCV_ADD)
-        lanes_kind(DCV_ADD, cells, a, b, false, width, y);
-    else if (kind == DCV_MUL)
-        lanes_kind(DCV_MUL, cells, a, b, false, width, y);
-    else if (kind == DCV_SUB)
-        lanes_kind(DCV_SUB, cells, a, b, swap, width, y);
-    else if (kind == DCV_DIV)
-        lanes_kind(DCV_DIV, cells, a, b, swap, width, y);
-    else
-        lanes_kind(DCV_EQUAL, cells, a, b, false, width, y);
+#define LANES(k) lanes_kind(k, cells, a, b, swap, width, y)
+    SPECIALISE(kind, LANES)
+#undef LANES
 }
 
 bool dcv_broadcast(const dcv_dims *a, const dcv_dims *b, dcv_dims *y)
@@ -222,7 +262,7 @@ void dcv_binary_run(dcv_binary kind, const dcv_blob *a, const dcv_blob *b, dcv_b
     dcv_blob_clear_tail(y);
 }
 
-static dcv_status shape(const dcv_shape_io *io)
+dcv_status dcv_binary_shape(const dcv_shape_io *io)
 {
     const dcv_value *a = io->x[0], *b = io->x[1];
     dcv_dims_text ta, tb;
@@ -235,16 +275,26 @@ static dcv_status shape(const dcv_shape_io *io)
     return DCV_OK;
 }
 
-static dcv_status equal_shape(const dcv_shape_io *io)
+static dcv_status compare_shape(const dcv_shape_io *io)
 {
-    DCV_TRY(shape(io));
+    DCV_TRY(dcv_binary_shape(io));
     io->y[0].type = DCV_I64;
     return DCV_OK;
+}
+
+static int64_t power(int64_t a, int64_t b)
+{
+    uint64_t y = 1, factor = (uint64_t)a;
+    for (; b > 0; b >>= 1, factor *= factor)
+        y *= b & 1 ? factor : 1;
+    return b < 0 ? 0 : (int64_t)y;
 }
 
 /* Wraps as two's complement does; x / 0 and the least integer / -1 are 0. */
 static int64_t apply_int(dcv_binary kind, int64_t a, int64_t b)
 {
+    const bool divides = b != 0 && !(b == -1 && a == INT64_MIN);
+    const int64_t rest = divides ? a % b : 0;
     switch (kind) {
     case DCV_ADD:
         return (int64_t)((uint64_t)a + (uint64_t)b);
@@ -253,9 +303,33 @@ static int64_t apply_int(dcv_binary kind, int64_t a, int64_t b)
     case DCV_MUL:
         return (int64_t)((uint64_t)a * (uint64_t)b);
     case DCV_DIV:
-        return b == 0 || (b == -1 && a == INT64_MIN) ? 0 : a / b;
+        return divides ? a / b : 0;
+    case DCV_POW:
+        return power(a, b);
+    case DCV_FMOD:
+        return rest;
+    case DCV_MOD:
+        return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+    case DCV_MIN:
+        return a < b ? a : b;
+    case DCV_MAX:
+        return a > b ? a : b;
     case DCV_EQUAL:
         return a == b;
+    case DCV_GREATER:
+        return a > b;
+    case DCV_GREATER_EQUAL:
+        return a >= b;
+    case DCV_LESS:
+        return a < b;
+    case DCV_LESS_EQUAL:
+        return a <= b;
+    case DCV_AND:
+        return a && b;
+    case DCV_OR:
+        return a || b;
+    case DCV_XOR:
+        return !a != !b;
     }
     return 0;
 }
@@ -284,67 +358,58 @@ static void fold_floats(dcv_binary kind, const dcv_fold_io *io, float *to)
     dcv_binary_run(kind, &a, &b, &y);
 }
 
-static dcv_status fold(dcv_binary kind, const dcv_fold_io *io)
-{
-    if (io->x[0]->type == DCV_F32)
-        fold_floats(kind, io, io->to[0]);
-    else
-        fold_ints(kind, io);
-    return DCV_OK;
-}
-
-static dcv_status add_fold(const dcv_fold_io *io)
-{
-    return fold(DCV_ADD, io);
-}
-
-static dcv_status sub_fold(const dcv_fold_io *io)
-{
-    return fold(DCV_SUB, io);
-}
-
-static dcv_status mul_fold(const dcv_fold_io *io)
-{
-    return fold(DCV_MUL, io);
-}
-
-static dcv_status div_fold(const dcv_fold_io *io)
-{
-    return fold(DCV_DIV, io);
-}
-
 /* Floats are compared into integers. */
-static dcv_status equal_fold(const dcv_fold_io *io)
+static dcv_status fold_comparison(dcv_binary kind, const dcv_fold_io *io)
 {
-    if (io->x[0]->type != DCV_F32)
-        return fold(DCV_EQUAL, io);
     const int64_t n = dcv_count(&io->y[0].dims);
     float *y = dcv_alloc((size_t)n, sizeof *y);
     if (!y)
         return DCV_ENOMEM;
-    fold_floats(DCV_EQUAL, io, y);
+    fold_floats(kind, io, y);
     for (int64_t i = 0; i < n; i++)
         ((int64_t *)io->to[0])[i] = y[i] != 0;
     dcv_free(y);
     return DCV_OK;
 }
 
-static void add_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+dcv_status dcv_binary_fold(dcv_binary kind, const dcv_fold_io *io)
 {
-    (void)g, (void)nd;
-    dcv_binary_run(DCV_ADD, &io->x[0], &io->x[1], &io->y[0]);
+    if (io->x[0]->type != DCV_F32)
+        fold_ints(kind, io);
+    else if (io->y[0].type == DCV_F32)
+        fold_floats(kind, io, io->to[0]);
+    else
+        return fold_comparison(kind, io);
+    return DCV_OK;
 }
 
-static void sub_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
-{
-    (void)g, (void)nd;
-    dcv_binary_run(DCV_SUB, &io->x[0], &io->x[1], &io->y[0]);
-}
+/* The functions that an operator's table wants have no room for the kind: one of each for each. */
+#define FUNCTIONS(symbol, kind)                                                                                        \
+    static dcv_status symbol##_fold(const dcv_fold_io *io)                                                             \
+    {                                                                                                                  \
+        return dcv_binary_fold(kind, io);                                                                              \
+    }                                                                                                                  \
+    static void symbol##_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)                             \
+    {                                                                                                                  \
+        (void)g, (void)nd;                                                                                             \
+        dcv_binary_run(kind, &io->x[0], &io->x[1], &io->y[0]);                                                         \
+    }
 
-static void mul_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
+FUNCTIONS(add, DCV_ADD)
+FUNCTIONS(sub, DCV_SUB)
+FUNCTIONS(mul, DCV_MUL)
+FUNCTIONS(equal, DCV_EQUAL)
+FUNCTIONS(greater, DCV_GREATER)
+FUNCTIONS(greater_equal, DCV_GREATER_EQUAL)
+FUNCTIONS(less, DCV_LESS)
+FUNCTIONS(less_equal, DCV_LESS_EQUAL)
+FUNCTIONS(and, DCV_AND)
+FUNCTIONS(or, DCV_OR)
+FUNCTIONS(xor, DCV_XOR)
+
+static dcv_status div_fold(const dcv_fold_io *io)
 {
-    (void)g, (void)nd;
-    dcv_binary_run(DCV_MUL, &io->x[0], &io->x[1], &io->y[0]);
+    return dcv_binary_fold(DCV_DIV, io);
 }
 
 /* Quotients of integers, which are floats in a walk. */
@@ -363,12 +428,6 @@ static void div_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io
         truncate(&io->y[0]);
 }
 
-static void equal_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
-{
-    (void)g, (void)nd;
-    dcv_binary_run(DCV_EQUAL, &io->x[0], &io->x[1], &io->y[0]);
-}
-
 /* ---- the way back ---- */
 
 DCV_INLINE float pulled(dcv_pull kind, float gy, float a, float b)
@@ -384,6 +443,10 @@ DCV_INLINE float pulled(dcv_pull kind, float gy, float a, float b)
         return gy / a;
     case DCV_PULL_DIVISOR:
         return -gy * (b / a) / a;
+    case DCV_PULL_BASE:
+        return b == 0 ? 0 : gy * b * powf(a, b - 1);
+    case DCV_PULL_EXPONENT:
+        return a == 0 && b >= 0 ? 0 : gy * powf(a, b) * logf(a);
     }
     return 0;
 }
@@ -459,21 +522,21 @@ static void div_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_
 
 const dcv_op dcv_op_add = {.name = "Add",
                            COMMON,
-                           .shape = shape,
+                           .shape = dcv_binary_shape,
                            .fold = add_fold,
                            .forward = add_forward,
                            .back_layout = DCV_LAYOUT_SAME,
                            .backward = add_backward};
 const dcv_op dcv_op_sub = {.name = "Sub",
                            COMMON,
-                           .shape = shape,
+                           .shape = dcv_binary_shape,
                            .fold = sub_fold,
                            .forward = sub_forward,
                            .back_layout = DCV_LAYOUT_SAME,
                            .backward = sub_backward};
 const dcv_op dcv_op_mul = {.name = "Mul",
                            COMMON,
-                           .shape = shape,
+                           .shape = dcv_binary_shape,
                            .fold = mul_fold,
                            .forward = mul_forward,
                            .back_reads = DCV_BACK_X,
@@ -481,11 +544,22 @@ const dcv_op dcv_op_mul = {.name = "Mul",
                            .backward = mul_backward};
 const dcv_op dcv_op_div = {.name = "Div",
                            COMMON,
-                           .shape = shape,
+                           .shape = dcv_binary_shape,
                            .fold = div_fold,
                            .forward = div_forward,
                            .back_reads = DCV_BACK_X,
                            .back_layout = DCV_LAYOUT_SAME,
                            .backward = div_backward};
-const dcv_op dcv_op_equal = {
-    .name = "Equal", COMMON, .shape = equal_shape, .fold = equal_fold, .forward = equal_forward};
+
+#define COMPARISON(symbol, onnx)                                                                                       \
+    {                                                                                                                  \
+        .name = onnx, COMMON, .shape = compare_shape, .fold = symbol##_fold, .forward = symbol##_forward               \
+    }
+const dcv_op dcv_op_equal = COMPARISON(equal, "Equal");
+const dcv_op dcv_op_greater = COMPARISON(greater, "Greater");
+const dcv_op dcv_op_greaterorequal = COMPARISON(greater_equal, "GreaterOrEqual");
+const dcv_op dcv_op_less = COMPARISON(less, "Less");
+const dcv_op dcv_op_lessorequal = COMPARISON(less_equal, "LessOrEqual");
+const dcv_op dcv_op_and = COMPARISON(and, "And");
+const dcv_op dcv_op_or = COMPARISON(or, "Or");
+const dcv_op dcv_op_xor = COMPARISON(xor, "Xor");

@@ -152,6 +152,6 @@ const dcv_op dcv_op_conv = {.name = "Conv",
                             .shape = shape,
                             .carries = carries,
                             .reads = reads,
-                           .crop = crop,
+                            .crop = crop,
                             .macs = macs,
                             .forward = forward};
