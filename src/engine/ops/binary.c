@@ -30,6 +30,8 @@ DCV_INLINE float apply(dcv_binary kind, float a, float b)
         return a < b || isnan(a) ? a : b;
     case DCV_MAX:
         return a > b || isnan(a) ? a : b;
+    case DCV_PRELU:
+        return a < 0 ? a * b : a;
     case DCV_EQUAL:
         return a == b;
     case DCV_GREATER:
@@ -70,6 +72,9 @@ DCV_INLINE float apply(dcv_binary kind, float a, float b)
         break;                                                                                                         \
     case DCV_MAX:                                                                                                      \
         call(DCV_MAX);                                                                                                 \
+        break;                                                                                                         \
+    case DCV_PRELU:                                                                                                    \
+        call(DCV_PRELU);                                                                                               \
         break;                                                                                                         \
     default:                                                                                                           \
         call(kind);                                                                                                    \
@@ -314,6 +319,8 @@ static int64_t apply_int(dcv_binary kind, int64_t a, int64_t b)
         return a < b ? a : b;
     case DCV_MAX:
         return a > b ? a : b;
+    case DCV_PRELU:
+        return a < 0 ? (int64_t)((uint64_t)a * (uint64_t)b) : a;
     case DCV_EQUAL:
         return a == b;
     case DCV_GREATER:

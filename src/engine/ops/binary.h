@@ -14,6 +14,7 @@ typedef enum dcv_binary {
     DCV_MOD,  /* the sign of b, as Python has it */
     DCV_MIN,  /* NaN wins */
     DCV_MAX,
+    DCV_PRELU, /* a, and a b where a is negative */
     DCV_EQUAL,
     DCV_GREATER,
     DCV_GREATER_EQUAL,

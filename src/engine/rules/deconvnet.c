@@ -27,9 +27,11 @@ static void pass(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
         memcpy(io->gx[0].data, io->gy[0].data, (size_t)floats_of(&io->gy[0]) * sizeof(float));
 }
 
+#define X(op) {#op, rectify},
 static const dcv_override overrides[] = {
-    {"Relu", rectify},    {"LeakyRelu", rectify}, {"Clip", rectify}, {"HardSwish", rectify},
-    {DCV_WHOLE, rectify}, {"LRN", pass},          {NULL, NULL}};
+#include "engine/rules/activations.def"
+    {DCV_WHOLE, rectify}, {"LRN", pass}, {NULL, NULL}};
+#undef X
 
 extern const dcv_rule dcv_rule_deconvnet;
 const dcv_rule dcv_rule_deconvnet = {.name = "deconvnet", .overrides = overrides};

@@ -33,8 +33,14 @@ static void guide_whole(const dcv_graph *g, const dcv_node *nd, const dcv_back_i
         gx[i] = gy[i] > 0 && (!gate || gate[i] != 0) ? gy[i] : 0;
 }
 
-static const dcv_override overrides[] = {{"Relu", dcv_gate_guide}, {"LeakyRelu", guide},     {"Clip", dcv_gate_guide},
-                                         {"HardSwish", guide},     {DCV_WHOLE, guide_whole}, {NULL, NULL}};
+/* The first that names an operator counts. */
+#define X(op) {#op, guide},
+static const dcv_override overrides[] = {{"Relu", dcv_gate_guide},
+                                         {"Clip", dcv_gate_guide},
+#include "engine/rules/activations.def"
+                                         {DCV_WHOLE, guide_whole},
+                                         {NULL, NULL}};
+#undef X
 
 extern const dcv_rule dcv_rule_guided_backprop;
 const dcv_rule dcv_rule_guided_backprop = {.name = "guided_backprop", .overrides = overrides};
