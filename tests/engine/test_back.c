@@ -391,7 +391,7 @@ int main(void)
         }
         close_graph(&n);
     }
-    static const int opsets[] = {9, 13, 18};
+    static const int opsets[] = {9, 13, 18, 20};
     for (size_t i = 0; i < sizeof opsets / sizeof *opsets; i++) {
         check_operators(opsets[i], DCV_BACKEND_BLAS);
 #ifdef DCV_HAVE_ONEDNN

@@ -148,6 +148,7 @@ int main(void)
     test_opset(9);
     test_opset(13);
     test_opset(18);
+    test_opset(20);
     CHECK(dcv_alloc_balance() == 0);
     return check_end();
 }

@@ -188,7 +188,7 @@ static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *
 {
     (void)g;
     const norm_attr *a = nd->attr;
-    const int64_t runs = a->size ? dcv_count(io->gy[0].dims) / a->size : 0;
+    const int64_t runs = a->size ? dcv_count(io->gx[0].dims) / a->size : 0;
     for (int64_t r = 0; r < runs; r++) {
         const float *x = io->x[0].data + r * a->size, *gy = io->gy[0].data ? io->gy[0].data + r * a->size : NULL;
         const float *scale = io->x[1].data + r % a->period * (a->size / a->each);

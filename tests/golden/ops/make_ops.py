@@ -484,6 +484,63 @@ def cases_18():
     return c
 
 
+def cases_20():
+    """Functions of one number, comparisons, norms and reductions; x stays away from kinks, for derivatives."""
+    c = Cases(20)
+    x = picture(1, 19, 4, 5)
+    x = np.where(np.abs(x) < 0.15, np.float32(0.3), x)
+    y = picture(1, 19, 4, 5)
+    y = np.where(np.abs(x - y) < 0.15, x + np.float32(0.4), y).astype(np.float32)
+    up = (np.abs(x) + np.float32(0.5)).astype(np.float32)
+    row = np.linspace(-1.1, 1.2, 19, dtype=np.float32).reshape(19, 1, 1)
+    for op in "Abs Cos Erf Exp Neg Reciprocal Sin Softplus Softsign Mish Gelu Elu Selu Celu".split():
+        c.add(op.lower(), op, [x])
+    for op in "Log Sqrt".split():
+        c.add(op.lower(), op, [up])
+    for op in "Ceil Floor Round Sign".split():
+        c.add(op.lower(), op, [x])
+    c.add("round_half", "Round", [np.array([[-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]], np.float32)])
+    c.add("elu_2", "Elu", [x], alpha=2.0)
+    c.add("celu_2", "Celu", [x], alpha=0.5)
+    c.add("selu_2", "Selu", [x], alpha=1.5, gamma=0.8)
+    c.add("gelu_tanh", "Gelu", [2 * x], approximate="tanh")
+    c.add("mish_far", "Mish", [40 * x])
+    c.add("thresholded", "ThresholdedRelu", [x], alpha=0.1)
+    c.add("prelu", "PRelu", [x], row)
+    c.add("prelu_one", "PRelu", [x], np.array([0.3], np.float32))
+    c.add("prelu_cells", "PRelu", [x], picture(4, 5))
+    c.add("pow_2", "Pow", [x], np.float32(2))
+    c.add("pow_3", "Pow", [x], np.array(3, np.int64))
+    c.add("pow_half", "Pow", [up], np.float32(0.5))
+    c.add("pow_minus", "Pow", [up], row)
+    c.add("pow_both", "Pow", [up, x])
+    c.add("mod", "Mod", [x], np.float32(0.7), fmod=1)
+    c.add("min", "Min", [x, y])
+    c.add("max", "Max", [x, y])
+    c.add("max_one", "Max", [x], np.float32(0.2))
+    c.add("max_three", "Max", [x, y], row)
+    c.add("min_nan", "Min", [with_nan(x), y])
+    c.add("mean_three", "Mean", [x, y], row)
+    for op in "Equal Greater GreaterOrEqual Less LessOrEqual".split():
+        c.add(op.lower(), op, [x], np.float32(x[0, 3, 1, 2]))
+    for op in "Sum Mean Max Min L1 L2 SumSquare LogSumExp Prod".split():
+        c.add("reduce_" + op.lower(), "Reduce" + op, [x], np.array([2, 3]))
+        c.add("reduce_c_" + op.lower(), "Reduce" + op, [x], np.array([1]), keepdims=0)
+        c.add("reduce_all_" + op.lower(), "Reduce" + op, [0.1 * x], keepdims=0)
+    c.add("reduce_log_sum", "ReduceLogSum", [up], np.array([-1]))
+    c.add("reduce_max_nan", "ReduceMax", [with_nan(x)], np.array([1, 3]))
+    w = lambda *shape: (1 + 0.3 * rng.standard_normal(shape)).astype(np.float32)
+    c.add("layer", "LayerNormalization", [x + 2], w(5), w(5))
+    c.add("layer_2", "LayerNormalization", [x - 1], w(4, 5), axis=2, epsilon=0.01)
+    c.add("layer_1", "LayerNormalization", [x], w(19, 4, 5), w(19, 4, 5), axis=-3, outputs=3)
+    c.add("layer_flat", "LayerNormalization", [picture(1, 33)], w(33), w(33))
+    c.add("layer_tokens", "LayerNormalization", [picture(1, 7, 24)], w(24), w(24))
+    c.add("instance", "InstanceNormalization", [x + 3], w(19), w(19))
+    c.add("instance_1d", "InstanceNormalization", [picture(1, 6, 11)], w(6), w(6), epsilon=0.1)
+    c.add("group", "GroupNormalization", [picture(1, 18, 4, 5)], w(6), w(6), num_groups=6)
+    return c
+
+
 def paths():
     """A network whose cells read in every way there is, and whose activations are spelt out: for receptive fields,
     layers and logits.  No numbers are kept."""
@@ -540,7 +597,7 @@ def paths():
 
 
 def main():
-    for cases in (cases_9(), cases_13(), cases_18()):
+    for cases in (cases_9(), cases_13(), cases_18(), cases_20()):
         name = f"ops{cases.opset}"
         model = cases.model()
         for node in model.graph.node:
