@@ -55,7 +55,8 @@ typedef void (*sum_fn)(int64_t k, const float *g, const float *w, int64_t apart,
         sum(ROWS, PANELS, k, g, w, apart, acc);                                                                        \
     }
 ONE(1, 1)
-ONE(1, 4) ONE(2, 1) ONE(2, 4) ONE(4, 1) ONE(4, 4) ONE(8, 1) ONE(8, 4)
+ONE(1, 4)
+ONE(2, 1) ONE(2, 4) ONE(4, 1) ONE(4, 4) ONE(8, 1) ONE(8, 4)
 
     /* By the logarithm of rows; one panel, or several. */
     static const sum_fn sums[4][2] = {{sum_1_1, sum_1_4}, {sum_2_1, sum_2_4}, {sum_4_1, sum_4_4}, {sum_8_1, sum_8_4}};

@@ -215,6 +215,8 @@ typedef struct place {
     int64_t blocks;
     int64_t cell, slab; /* floats in y from a cell to the next of its class, from a block to the next */
     bool add;
+    const float *ahead;  /* weights to fetch meanwhile, */
+    int64_t ahead_group; /* and from those of 64 outputs to the next */
 } place;
 
 #define DCV_BACK_TILE static inline __attribute__((always_inline, target("avx512f")))
@@ -228,12 +230,16 @@ DCV_BACK_TILE void tile(const place *p, int n, int groups)
 #pragma GCC unroll 4
         for (int j = 0; j < groups; j++)
             a[r][j] = p->add ? _mm512_loadu_ps(p->y + j * p->slab + r * p->cell) : _mm512_setzero_ps();
-    for (int64_t b = 0; b < p->blocks; b++)
+    const float *ahead = p->ahead;
+    for (int64_t b = 0; b < p->blocks; b++) {
+        if (b % (TILE_GROUP / B) == 0)
+            ahead = p->ahead + b / (TILE_GROUP / B) * p->ahead_group;
         for (int64_t i = p->lo; i < p->hi; i++) {
             const float *w = p->w + (b * p->rows + i) * weights;
             for (int64_t k = 0; k < p->columns; k++) {
                 const float *x = p->x + b * p->plane + i * p->row + k * p->column;
-                for (int64_t c = 0; c < B; c++, w += B * groups) {
+                for (int64_t c = 0; c < B; c++, w += B * groups, ahead += B) {
+                    _mm_prefetch((const char *)ahead, _MM_HINT_T1);
                     __m512 v[MAX_GROUPS];
 #pragma GCC unroll 4
                     for (int j = 0; j < groups && j < 3; j++)
@@ -252,6 +258,7 @@ DCV_BACK_TILE void tile(const place *p, int n, int groups)
                 }
             }
         }
+    }
 #pragma GCC unroll 24
     for (int r = 0; r < n; r++)
 #pragma GCC unroll 4
@@ -295,7 +302,17 @@ static const struct {
     {7, {F7(4)}},
 };
 
-void dcv_adjoint_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, int groups, float *y)
+/* The nth tile fetches its share of what is to be turned next: 256 lines of 16 floats for 64 outputs by 64 inputs and
+ * tap, of which a tile has the time to ask for 64. */
+static void fetch_ahead(place *p, const float *ahead, int64_t ahead_group, int64_t nth)
+{
+    const bool mine = ahead && nth < 4;
+    p->ahead = mine ? ahead + nth * p->rows * p->columns * 64 * B : p->w;
+    p->ahead_group = mine ? ahead_group : 0;
+}
+
+void dcv_adjoint_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, int groups,
+                         const float *ahead, int64_t ahead_group, float *y)
 {
     place p = {.x = x,
                .w = w,
@@ -307,8 +324,10 @@ void dcv_adjoint_product(int64_t n, int64_t ld, int64_t blocks, const float *x, 
                .blocks = blocks,
                .cell = B,
                .slab = ld * B};
+    int64_t nth = 0;
     for (int64_t left = (n + tiles[groups].columns - 1) / tiles[groups].columns; left > 0; left--) {
         const int64_t take = (n + left - 1) / left;
+        fetch_ahead(&p, ahead, ahead_group, nth++);
         tiles[groups].fn[take - 1](&p);
         p.x += take * B;
         p.y += take * B;
@@ -341,8 +360,9 @@ static void cut(const dcv_adjoint_tile *t, const dcv_class *w, const float *gy, 
 
 /* All cells of a class, over some output blocks.  A row is cut into tiles of nearly equal width. */
 static void sweep(const dcv_adjoint_tile *t, const dcv_class *h, const dcv_class *w, const float *gy, float *gx,
-                  int groups, float *patch, place p)
+                  int groups, const float *ahead, int64_t ahead_group, float *patch, place p)
 {
+    int64_t nth = 0;
     const int64_t gh = t->out[0], gw = t->out[1], row_cells = t->win[0].stride * t->in[1];
     const int64_t most = tiles[groups].columns, n_tiles = (w->n + most - 1) / most;
     p.column = w->step * B;
@@ -362,6 +382,7 @@ static void sweep(const dcv_adjoint_tile *t, const dcv_class *h, const dcv_class
                 p.row = h->step * gw * B;
                 p.plane = gh * gw * B;
             }
+            fetch_ahead(&p, ahead, ahead_group, nth++);
             tiles[groups].fn[n - 1](&p);
             p.y += n * p.cell;
             c += n;
@@ -402,8 +423,12 @@ void dcv_adjoint_tile_run(const dcv_adjoint_tile *made, const float *gy, const f
                 } else {
                     packed += n * each;
                 }
+                const int64_t per_block = taps(t) * B * TILE_GROUP, per_group = t->ic_blocks * per_block;
+                const float *next = b + n < t->oc_blocks
+                                        ? packed + ((b + n) / (TILE_GROUP / B)) * per_group + block * per_block
+                                        : packed + (block + MAX_GROUPS) * per_block;
                 sweep(t, &h, &w, gy + b * plane, gx + block * cells * B + (i * t->in[1] + j) * B, groups,
-                      scratch + chunk_floats(t),
+                      t->shared && t->win[1].stride == 1 ? next : NULL, per_group, scratch + chunk_floats(t),
                       (place){.w = weights,
                               .rows = h.taps,
                               .columns = w.taps,
@@ -421,9 +446,10 @@ void dcv_adjoint_turn(const float *from, float *to, int64_t row, int64_t block, 
     (void)from, (void)to, (void)row, (void)block, (void)ahead;
 }
 
-void dcv_adjoint_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, int groups, float *y)
+void dcv_adjoint_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, int groups,
+                         const float *ahead, int64_t ahead_group, float *y)
 {
-    (void)n, (void)ld, (void)blocks, (void)x, (void)w, (void)groups, (void)y;
+    (void)n, (void)ld, (void)blocks, (void)x, (void)w, (void)groups, (void)ahead, (void)ahead_group, (void)y;
 }
 
 void dcv_adjoint_tile_run(const dcv_adjoint_tile *t, const float *gy, const float *packed, bool add, float *gx,

@@ -29,8 +29,10 @@ void dcv_adjoint_tile_pack(const dcv_adjoint_tile *t, const float *w, const floa
 void dcv_adjoint_tile_run(const dcv_adjoint_tile *t, const float *gy, const float *packed, bool add, float *gx,
                           float *scratch);
 
-/* y [groups][ld][16] = x [blocks][ld][16] times w [16 blocks][16 groups], for the first n of ld cells; groups 1..4. */
-void dcv_adjoint_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, int groups, float *y);
+/* y [groups][ld][16] = x [blocks][ld][16] times w [16 blocks][16 groups], for the first n of ld cells; groups 1..4.
+ * ahead: weights that will be turned next, ahead_group floats from 64 outputs to the next, to be fetched meanwhile. */
+void dcv_adjoint_product(int64_t n, int64_t ld, int64_t blocks, const float *x, const float *w, int groups,
+                         const float *ahead, int64_t ahead_group, float *y);
 
 /* 16 inputs by 64 outputs, as both pack them, to four times 16 outputs by 16 inputs: to[k block + c row + r] = from[64
  * r + 16 k + c]; ahead: what will be turned next, to be fetched meanwhile. */

@@ -186,7 +186,10 @@ static void multiply(const dcv_adjoint_winograd *t, int64_t n, const float *v, c
             const int groups = groups_at(t, block);
             if (!t->turned)
                 turn(t, u, block, groups, weights);
-            dcv_adjoint_product(n, t->batch, t->oc_blocks, v, weights, groups, m);
+            const float *next =
+                block + GROUPS < t->ic_blocks ? u + (block + GROUPS) * B * GROUP : u + outputs * t->ic_blocks * B;
+            dcv_adjoint_product(n, t->batch, t->oc_blocks, v, weights, groups, t->turned ? NULL : next,
+                                t->ic_blocks * B * GROUP, m);
             m += groups * t->batch * B;
             weights += t->turned ? outputs * groups * B : 0;
         }

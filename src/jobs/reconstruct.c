@@ -92,6 +92,7 @@ enum { N_METHODS = sizeof methods / sizeof *methods };
 
 typedef struct scratch {
     float *value[DCV_GROUP]; /* of the layer, row-major, for each picture */
+    bool bad[DCV_GROUP];     /* and has NaN or infinity: the picture fails */
     dcv_unit *unit;          /* [DCV_GROUP][targets] */
     int64_t *cell[DCV_GROUP];
     float *weight[DCV_GROUP];
@@ -303,9 +304,9 @@ static dcv_status by_rule(const context *x, int i, const int64_t *item, int n, c
     for (int k = 0; k < n * j->targets.n; k++) {
         const dcv_unit *u = &x->s->unit[k];
         const int p = k / j->targets.n;
-        if (u->channel < 0) {
+        if (u->channel < 0 && !x->s->bad[p]) {
             DCV_TRY(put_map(x, i, item[p], k % j->targets.n, NULL, r));
-        } else {
+        } else if (!x->s->bad[p]) {
             seed[held] = dcv_targets_seed(&j->targets, g, u, x->s->value[p], plants_activation(j, method), p,
                                           x->s->cell[held], x->s->weight[held]);
             at[held++] = k;
@@ -401,6 +402,8 @@ static dcv_status by_steps(const context *x, int i, const int64_t *item, int n, 
     const int64_t pixels = dcv_count(d), channels = dcv_input_channels(d), cells = pixels / channels;
     for (int p = 0; p < n; p++) {
         const dcv_unit *units = x->s->unit + p * j->targets.n;
+        if (x->s->bad[p])
+            continue;
         mean_gradients(x, integrated, item[p], units, picture[p]);
         for (int t = 0; t < j->targets.n; t++) {
             for (int64_t c = 0; c < channels; c++) {
@@ -435,6 +438,14 @@ static dcv_status group(void *ctx, const dcv_view *view, const int64_t *item, in
     return DCV_OK;
 }
 
+static bool all_finite(const float *x, int64_t n)
+{
+    bool all = true;
+    for (int64_t i = 0; i < n; i++)
+        all = all && isfinite(x[i]);
+    return all;
+}
+
 static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, int n, const float *const *picture,
                          dcv_result *r)
 {
@@ -442,6 +453,9 @@ static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, i
     const job *j = x->j;
     for (int p = 0; p < n; p++) {
         dcv_unit *unit = x->s->unit + p * j->targets.n;
+        x->s->bad[p] = !all_finite(x->s->value[p], dcv_count(&view->graph->value[start_of(j, view->graph)].dims));
+        if (x->s->bad[p])
+            continue;
         dcv_targets_find(&j->targets, view->graph, x->s->value[p], j->on.net.dataset->entry[item[p]].label, unit);
         DCV_TRY(put_units(j, item[p], unit, r));
     }
@@ -452,6 +466,16 @@ static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, i
                 DCV_TRY((late ? by_steps : by_rule)(x, i, item, n, picture, r));
         }
     return DCV_OK;
+}
+
+static dcv_status done(void *ctx, const dcv_view *view, int64_t item, int picture, dcv_result *r)
+{
+    const context *x = ctx;
+    (void)r;
+    if (!x->s->bad[picture])
+        return DCV_OK;
+    return dcv_fail(DCV_EDATA, "%s: NaN or infinity at \"%s\"", dcv_dataset_item_name(x->j->on.net.dataset, item),
+                    view->graph->value[start_of(x->j, view->graph)].name);
 }
 
 static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
@@ -470,7 +494,8 @@ static dcv_status compute(dcv_job *base, int p, int64_t u, int thread, void *inp
 {
     job *j = (job *)base;
     context x = {j, &j->scratch[thread], NULL};
-    const dcv_unit_actions actions = {.ctx = &x, .see = see, .group = group, .walked = walked, .failed = failed};
+    const dcv_unit_actions actions = {
+        .ctx = &x, .see = see, .group = group, .walked = walked, .done = done, .failed = failed};
     (void)p, (void)state;
     return dcv_network_unit(&j->on.net, u, thread, input, &actions, r);
 }
