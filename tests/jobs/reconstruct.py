@@ -123,6 +123,68 @@ def methods(x):
     check(np.linalg.norm(got - by_hand) <= 1e-5 * np.linalg.norm(by_hand), "integrated gradients, step by step")
 
 
+def baselines():
+    """Integrated gradients from `fill` in each of its units, step by step with the job's own gradients."""
+    rng = np.random.default_rng(5)
+    pictures = rng.integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    floats = rng.random((3, 1, 28, 28), dtype=np.float32) * 200
+    with h5py.File(WORK / "baseline.h5", "w") as f:
+        f["u1"], f["f4"] = pictures, floats
+    source = f"dataset.source={WORK / 'baseline.h5'}"
+    # what the network sees, and what the baseline is there
+    scaled = pictures[:, None] / 255.0
+    cases = [
+        ("u1", ["dataset.preprocess.mean=[0.3]", "dataset.preprocess.std=[0.35]"], "0.25",
+         (scaled - 0.3) / 0.35, lambda x: (0.25 - 0.3) / 0.35),
+        ("u1", ["dataset.preprocess.scale=1.0", "dataset.preprocess.mean=[20]"], "0.5",
+         pictures[:, None] - 20.0, lambda x: 127.5 - 20),
+        ("u1", ["dataset.preprocess.mean=[0.3]", "dataset.preprocess.std=[0.35]"], "mean",
+         (scaled - 0.3) / 0.35, lambda x: x.mean()),
+        ("f4", [], "75", floats.astype(float), lambda x: 75),
+        ("f4", [], "mean", floats.astype(float), lambda x: x.mean()),
+        ("f4", ["dataset.preprocess.scale=0.01", "dataset.preprocess.mean=[0.5]", "dataset.preprocess.std=[0.25]"], "75",
+         (floats.astype(float) * 0.01 - 0.5) / 0.25, lambda x: (75 * 0.01 - 0.5) / 0.25),
+    ]
+    for path, more, fill, seen, base in cases:
+        what = f"integrated gradients of {path}, {more}, fill {fill}"
+        run(fashion(methods=["integrated_gradients"], targets=[3]), source, f"dataset.path=/{path}",
+            f"reconstruct.fill={fill}", *more)
+        with h5py.File(WORK / "out.h5", "r") as f:
+            got = f["/reconstruct/integrated_gradients/map"][:, 0].astype(float)
+        for n in (1,):
+            x = seen[n]
+            b = base(x)
+            with h5py.File(WORK / "steps.h5", "w") as f:
+                f["x"] = np.stack([b + (k + 0.5) / 50 * (x - b) for k in range(50)]).astype(np.float32)
+            run(fashion(methods=["gradient"], targets=[3]), f"dataset.source={WORK / 'steps.h5'}")
+            with h5py.File(WORK / "out.h5", "r") as f:
+                want = f["/reconstruct/gradient/map"][:, 0].astype(float).mean(0) * (x - b)
+            err = np.linalg.norm(got[n] - want) / np.linalg.norm(want)
+            check(err <= 1e-4, f"{what}: {err}")
+
+
+def not_finite():
+    """A picture that overflows on its way fails by name, others do not."""
+    x = np.full((10, 1, 28, 28), 0.5, dtype=np.float32)
+    x[4] = 3e38 * np.where(np.indices((28, 28)).sum(0) % 2, 1, -1)
+    with h5py.File(WORK / "nan.h5", "w") as f:
+        f["x"] = x
+    job = fashion(methods=["gradient", "smooth_grad", "deconvnet"], targets=["top1", 3])
+    run(job, f"dataset.source={WORK / 'nan.h5'}")
+    with h5py.File(WORK / "out.h5", "r") as f:
+        status = f["/inputs/status"][...]
+        message = f["/failures/message"][0].decode()
+        check((status == np.where(np.arange(10) == 4, 2, 1)).all(), f"status {status}")
+        check(f["/failures/count"][()] == 1 and f["/failures/item"][0] == 4, "the item that overflows")
+        check("infinity" in message and f["/inputs/name"][4].decode() in message, f"message: {message}")
+        for m in ("gradient", "smooth_grad", "deconvnet"):
+            maps = f[f"/reconstruct/{m}/map"][...]
+            check(np.isnan(maps[4]).all() and np.isfinite(np.delete(maps, 4, 0)).all(), f"{m} of a failed item")
+        check((f["/reconstruct/target"][4] == -1).all() and np.isnan(f["/reconstruct/value"][4]).all(), "its unit")
+    message = run(job, f"dataset.source={WORK / 'nan.h5'}", "dataset.on_error=fail", code=65)
+    check("infinity" in message, f"message: {message}")
+
+
 def ranks():
     every = fashion(methods=["deconvnet", "smooth_grad", "gradient"], targets=["top5"], at="probability")
     run(every)
@@ -143,6 +205,8 @@ shutil.rmtree(WORK, ignore_errors=True)
 WORK.mkdir(parents=True)
 squeezenet()
 methods(write_input())
+baselines()
+not_finite()
 ranks()
 refused()
 sys.exit(1 if failures else 0)
