@@ -24,6 +24,10 @@ const char *dcv_backend_numerics(dcv_backend_kind b);
 typedef struct dcv_engine dcv_engine;
 typedef struct dcv_walk dcv_walk;
 
+/* Walks back from single places by boxes (engine/back_box.h): not planned, where they are cheaper, or wherever they can
+ * be (tests). */
+typedef enum dcv_boxes { DCV_BOXES_NONE, DCV_BOXES_CHEAPER, DCV_BOXES_ALL } dcv_boxes;
+
 typedef struct dcv_engine_options {
     dcv_precision precision;
     dcv_backend_kind backend;
@@ -31,6 +35,7 @@ typedef struct dcv_engine_options {
     int n_seen;
     const int *back; /* values that signals may be walked back from; none: no walk back, and nothing kept for it */
     int n_back;
+    dcv_boxes boxes; /* of places of those values */
     /* An engine of the same model for another input shape, or NULL: packed weights that have the same form are its, or
      * those of the engine that it shares with itself.  They must be packed before the first walk and outlive this
      * engine. */

@@ -13,7 +13,7 @@ enum { B = 16, MAX_GROUPS = 4, MAX_COLUMNS = 24, CHUNK_FLOATS = 65536, TILE_GROU
 
 dcv_class dcv_class_of(const dcv_window *w, int64_t in, int64_t number)
 {
-    const int64_t s = w->stride, tap = (number + w->pad_lo) % s;
+    const int64_t s = w->stride, tap = ((number + w->pad_lo) % s + s) % s; /* borders of boxes may be below 0 */
     dcv_class c = {.n = number < in ? (in - number + s - 1) / s : 0,
                    .taps = tap < w->kernel ? (w->kernel - tap + s - 1) / s : 0,
                    .tap = tap,

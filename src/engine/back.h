@@ -36,7 +36,8 @@ typedef struct dcv_back_value {
     int root;     /* value whose memory it shares */
     bool wide;    /* has room for all signals */
     int64_t floats, stride, offset;
-    int first, last; /* positions in order; roots */
+    int first, last;          /* positions in order; roots */
+    struct dcv_back_box *box; /* of a place walked back from here (back_box.h), or NULL */
 } dcv_back_value;
 
 typedef struct dcv_back {
@@ -65,6 +66,15 @@ void dcv_back_walk_free(dcv_back_walk *b);
 void dcv_back_walk_poison(dcv_back_walk *b, bool kept);
 /* Keep what step s has made of picture p; step -1: the inputs. */
 void dcv_back_keep(dcv_back_walk *b, const dcv_walk *w, int step, int p);
+
+/* What is kept of picture p, from byte at on. */
+char *dcv_back_kept(const dcv_back_walk *b, int p, int64_t at);
+/* As dcv_walk_backward(). */
+void dcv_back_run(dcv_back_walk *b, const dcv_rule *rule, int from, const dcv_seed *seed, int n, int to,
+                  float *const *out);
+/* Called whenever something has come to the signal of value v; may change it. */
+typedef void (*dcv_back_mask_fn)(void *ctx, int s, int v, const dcv_blob *signal);
+void dcv_back_walk_mask(dcv_back_walk *b, dcv_back_mask_fn mask, void *ctx);
 
 /* walk.c */
 dcv_blob dcv_walk_spot(const dcv_walk *w, int spot, int p);

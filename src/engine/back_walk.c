@@ -25,6 +25,8 @@ struct dcv_back_walk {
     int from, to, n;
     const dcv_seed *seed;
     float *const *out;
+    dcv_back_mask_fn mask; /* NULL: none */
+    void *mask_ctx;
 };
 
 static size_t aligned(size_t bytes)
@@ -110,6 +112,17 @@ void dcv_back_walk_poison(dcv_back_walk *w, bool kept)
 static char *kept_at(const dcv_back_walk *w, int p, int64_t at)
 {
     return w->kept + (size_t)p * w->b->kept_bytes + at;
+}
+
+char *dcv_back_kept(const dcv_back_walk *w, int p, int64_t at)
+{
+    return kept_at(w, p, at);
+}
+
+void dcv_back_walk_mask(dcv_back_walk *w, dcv_back_mask_fn mask, void *ctx)
+{
+    w->mask = mask;
+    w->mask_ctx = ctx;
 }
 
 static void keep_value(dcv_back_walk *w, const dcv_blob *x, int v, int p)
@@ -247,6 +260,8 @@ static void arrive(dcv_back_walk *w, int v, int s, dcv_blob x)
             to.data[i] += x.data[i];
     }
     *written(w, v, s) = true;
+    if (w->mask)
+        w->mask(w->mask_ctx, s, v, &to);
 }
 
 /* ---- nodes ---- */
@@ -471,10 +486,15 @@ static void single_level(dcv_back_walk *w, int i, int end, int s)
 void dcv_walk_backward(dcv_walk *walk, const dcv_rule *rule, int from, const dcv_seed *seed, int n, int to,
                        float *const *out)
 {
-    dcv_back_walk *w = dcv_walk_back(walk);
-    DCV_CHECK(w && n >= 1 && n <= DCV_GROUP && w->b->value[from].seed && w->b->value[to].on);
     for (int s = 0; s < n; s++)
         DCV_CHECK(seed[s].picture >= 0 && seed[s].picture < dcv_walk_pictures(walk));
+    dcv_back_run(dcv_walk_back(walk), rule, from, seed, n, to, out);
+}
+
+void dcv_back_run(dcv_back_walk *w, const dcv_rule *rule, int from, const dcv_seed *seed, int n, int to,
+                  float *const *out)
+{
+    DCV_CHECK(w && n >= 1 && n <= DCV_GROUP && w->b->value[from].seed && w->b->value[to].on);
     const dcv_engine *e = w->e;
     const int made = e->g->value[from].producer, start = made < 0 ? -1 : e->level[made];
     w->rule = rule;

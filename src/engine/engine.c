@@ -1,6 +1,7 @@
 /* engine.c -- a compiled network: made, packed, attached, freed. */
 #include <string.h>
 #include "engine/back.h"
+#include "engine/back_box.h"
 #include "engine/ops/batchnorm.h"
 #include "engine/pages.h"
 #include "engine/plan.h"
@@ -113,7 +114,8 @@ static dcv_status build(dcv_engine *e)
     DCV_TRY(dcv_plan_steps(e));
     DCV_TRY(dcv_plan_storage(e));
     measure(e);
-    return dcv_back_plan(e);
+    DCV_TRY(dcv_back_plan(e));
+    return dcv_back_boxes_plan(e);
 }
 
 dcv_status dcv_engine_new(const dcv_graph *g, const dcv_engine_options *o, dcv_engine **out)
@@ -140,6 +142,7 @@ void dcv_engine_free(dcv_engine *e)
     for (int i = 0; i < e->n_step; i++)
         if (e->step[i].conv)
             e->back->conv_free(e->step[i].conv);
+    dcv_back_boxes_free(e);
     dcv_back_free(e);
     dcv_free(e->own_packed);
     dcv_arena_free(e->arena);
@@ -190,12 +193,14 @@ dcv_status dcv_engine_pack(const dcv_engine *e, void *to)
             dcv_pages_out(s->dense.w, (size_t)(s->dense.k * s->dense.n) * sizeof(float));
         }
     }
-    return dcv_back_pack(e, to);
+    DCV_TRY(dcv_back_pack(e, to));
+    return dcv_back_boxes_pack(e, to);
 }
 
 void dcv_engine_attach(dcv_engine *e, const void *packed)
 {
     e->packed = packed;
+    dcv_back_boxes_attach(e, packed);
 }
 
 /* A constant without a spot is read by packing alone. */

@@ -107,7 +107,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     j->base.kind = &dcv_job_max_activation;
     j->options = c->job;
     j->rule = dcv_rule_find(dcv_word_at(rules, j->options->reconstruct, rule, sizeof rule));
-    const dcv_network_options o = {.choose = top_choose, .ctx = j, .back = j->rule};
+    const dcv_network_options o = {.choose = top_choose, .ctx = j, .back = j->rule, .boxes = j->rule};
     DCV_TRY(dcv_network_open(&j->net, c, &o, share, threads));
     dcv_network_describe(&j->net, &j->base);
     DCV_TRY(top_check_names(j));

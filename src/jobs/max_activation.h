@@ -30,7 +30,8 @@ typedef struct top_layer {
     int64_t box_h, box_w; /* largest receptive field, px */
     bool fits;            /* into crop_limit, or named */
     bool patch, reconstruction;
-    double back_gflop;                       /* of one place taken back to the input */
+    double back_gflop;                       /* of one place taken back to the input, */
+    bool boxed;                              /* inside what it can reach */
     size_t at_sums, at_histogram, at_places; /* in a state, bytes */
     int id_value, id_image, id_position, id_box, id_patch, id_reconstruction, id_mean, id_std, id_nonzero, id_histogram,
         id_class_count;

@@ -1,5 +1,6 @@
 /* max_activation_layers.c -- layers and channels of the job `max_activation`: which, how far they see, what is kept. */
 #include <string.h>
+#include "engine/back_box.h"
 #include "jobs/max_activation.h"
 
 /* Is value v a layer that this job wants, in any graph of the model? */
@@ -129,27 +130,6 @@ static dcv_status choose_channels(const top_job *j, top_layer *l)
     return DCV_OK;
 }
 
-/* A walk back takes about what those nodes take forward that the value is made of. */
-static double back_gflop(const dcv_graph *g, int value)
-{
-    bool *below = dcv_alloc((size_t)g->n_value, sizeof *below);
-    int64_t macs = 0;
-    DCV_CHECK(below);
-    below[value] = true;
-    for (int n = g->value[value].producer; n >= 0; n--) {
-        const dcv_node *nd = &g->node[n];
-        bool any = false;
-        for (int j = 0; j < nd->n_out; j++)
-            any = any || (nd->out[j] >= 0 && below[nd->out[j]]);
-        for (int k = 0; any && k < nd->n_in; k++)
-            if (nd->in[k] >= 0)
-                below[nd->in[k]] = true;
-        macs += any ? dcv_node_macs(g, n) : 0;
-    }
-    dcv_free(below);
-    return 2e-9 * (double)macs;
-}
-
 static dcv_status make_layer(top_job *j, top_layer *l, int value)
 {
     const dcv_network *net = &j->net;
@@ -164,7 +144,8 @@ static dcv_status make_layer(top_job *j, top_layer *l, int value)
     l->fits = (l->box_h <= limit && l->box_w <= limit) || j->options->layers.word < 0;
     l->patch = l->fits && j->options->patches && j->pictures;
     l->reconstruction = l->fits && j->rule;
-    l->back_gflop = back_gflop(net->graph, value);
+    if (l->reconstruction)
+        l->back_gflop = 2e-9 * (double)dcv_back_macs(net->engine, value, &l->boxed);
     l->at_sums = j->state_bytes;
     l->at_histogram = l->at_sums + (size_t)l->n * sizeof(top_sums);
     l->at_places = l->at_histogram + (size_t)l->n * DCV_HISTOGRAM_BINS * sizeof(int64_t);

@@ -6,6 +6,7 @@
  */
 #include <math.h>
 #include <string.h>
+#include "engine/back_box.h"
 #include "jobs/max_activation.h"
 
 /* A picture whose places take longer than a unit is cut where walking it forward once more costs little. */
@@ -24,15 +25,35 @@ static int64_t row_floats(const top_job *j, const top_layer *l)
     return j->input.c * l->box_h * l->box_w;
 }
 
-dcv_status top_reconstruct_open(top_job *j)
+static int64_t largest_row(const top_job *j)
 {
     int64_t row = 0;
     for (int i = 0; i < j->n_layers; i++)
         if (j->layer[i].reconstruction && row_floats(j, &j->layer[i]) > row)
             row = row_floats(j, &j->layer[i]);
+    return row;
+}
+
+/* What a thread holds beyond its walk: maps and a row, and one layer's walks by boxes. */
+static int64_t thread_bytes(const top_job *j)
+{
+    int64_t most = 0;
+    for (int i = 0; i < j->n_layers; i++) {
+        int64_t h = 0, w = 0;
+        if (!j->layer[i].reconstruction || !dcv_box_extent(j->net.engine, j->layer[i].value, &h, &w))
+            continue;
+        const int64_t bytes = (int64_t)dcv_box_walk_bytes(j->net.engine, j->layer[i].value) +
+                              DCV_GROUP * j->input.c * h * w * (int64_t)sizeof(float);
+        most = bytes > most ? bytes : most;
+    }
+    return most + (int64_t)sizeof(float) * (largest_row(j) + DCV_GROUP * j->input.c * j->input.h * j->input.w);
+}
+
+dcv_status top_reconstruct_open(top_job *j)
+{
     j->scratch = dcv_alloc((size_t)j->net.threads, sizeof *j->scratch);
-    if (row > 0)
-        j->base.thread_bytes += (int64_t)sizeof(float) * (row + DCV_GROUP * j->input.c * j->input.h * j->input.w);
+    if (largest_row(j) > 0)
+        j->base.thread_bytes += thread_bytes(j);
     return j->scratch ? DCV_OK : DCV_ENOMEM;
 }
 
@@ -56,17 +77,13 @@ void top_reconstruct_close(top_job *j)
 static dcv_status scratch_for(top_job *j, int thread, top_scratch **out)
 {
     top_scratch *s = *out = j->scratch[thread];
-    int64_t row = 0;
     if (s)
         return DCV_OK;
     s = dcv_alloc(1, sizeof *s);
     bool ok = s;
-    for (int i = 0; i < j->n_layers; i++)
-        if (j->layer[i].reconstruction && row_floats(j, &j->layer[i]) > row)
-            row = row_floats(j, &j->layer[i]);
     for (int i = 0; ok && i < DCV_GROUP; i++)
         ok = (s->map[i] = dcv_alloc((size_t)(j->input.c * j->input.h * j->input.w), sizeof(float)));
-    ok = ok && (s->row = dcv_alloc((size_t)row, sizeof *s->row));
+    ok = ok && (s->row = dcv_alloc((size_t)largest_row(j), sizeof *s->row));
     if (!ok) {
         scratch_free(s);
         return DCV_ENOMEM;
@@ -161,30 +178,62 @@ static void see(void *ctx, int picture, int value, const dcv_blob *b)
     }
 }
 
-/* The box of a map in the corner of a row of the layer's largest box; the rest is 0. */
-static void cut(const dcv_map *m, const float *map, const int32_t *box, const top_layer *l, float *row)
+/* A map that begins at row y, column x of the input. */
+typedef struct piece {
+    const float *map;
+    int64_t c, y, x, h, w;
+} piece;
+
+/* What there is of a box of the input, in the corner of a row of the layer's largest box; the rest is 0. */
+static void cut(const piece *p, const int32_t *box, const top_layer *l, float *row)
 {
-    memset(row, 0, (size_t)(m->c * l->box_h * l->box_w) * sizeof *row);
-    for (int64_t c = 0; c < m->c; c++)
-        for (int64_t y = box[0]; y < box[2]; y++)
-            memcpy(row + (c * l->box_h + y - box[0]) * l->box_w, map + (c * m->h + y) * m->w + box[1],
-                   (size_t)(box[3] - box[1]) * sizeof *row);
+    const int64_t y0 = box[0] > p->y ? box[0] : p->y, y1 = box[2] < p->y + p->h ? box[2] : p->y + p->h;
+    const int64_t x0 = box[1] > p->x ? box[1] : p->x, x1 = box[3] < p->x + p->w ? box[3] : p->x + p->w;
+    memset(row, 0, (size_t)(p->c * l->box_h * l->box_w) * sizeof *row);
+    for (int64_t c = 0; c < p->c && x0 < x1; c++)
+        for (int64_t y = y0; y < y1; y++)
+            memcpy(row + (c * l->box_h + y - box[0]) * l->box_w + x0 - box[1],
+                   p->map + (c * p->h + y - p->y) * p->w + x0 - p->x, (size_t)(x1 - x0) * sizeof *row);
 }
 
+/* Places of one layer that are taken back together, whole maps or boxes. */
 typedef struct batch {
+    const group *g;
+    int value;
+    dcv_map map; /* of the layer */
+    const top_boxes *boxes;
+    dcv_box_walk *box; /* NULL: whole maps */
+    float *box_map;    /* [DCV_GROUP] of them */
     int n;
     const top_winner *winner[DCV_GROUP];
-    int64_t cell[DCV_GROUP];
-    dcv_seed seed[DCV_GROUP];
+    dcv_box_place place[DCV_GROUP];
 } batch;
 
-static void add(const group *g, int picture, const top_winner *w, const dcv_map *m, batch *b)
+static void batch_clear(batch *b)
 {
-    const int64_t channel = g->j->layer[w->layer].channel[w->slot / g->j->options->top];
+    dcv_box_walk_free(b->box);
+    dcv_free(b->box_map);
+}
+
+static dcv_status batch_open(const group *g, int layer, const top_boxes *boxes, batch *b)
+{
+    const dcv_view *v = g->view;
+    int64_t h, w;
+    *b = (batch){.g = g, .value = dcv_graph_find(v->graph, g->j->layer[layer].name), .boxes = boxes};
+    DCV_CHECK(b->value >= 0);
+    b->map = dcv_value_map(&v->graph->value[b->value]);
+    if (!dcv_box_extent(v->engine, b->value, &h, &w))
+        return DCV_OK;
+    b->box_map = dcv_alloc((size_t)(DCV_GROUP * g->j->input.c * h * w), sizeof *b->box_map);
+    return b->box_map ? dcv_box_walk_new(v->engine, b->value, &b->box) : DCV_ENOMEM;
+}
+
+static void add(batch *b, int picture, const top_winner *w)
+{
+    const top_job *j = b->g->j;
     b->winner[b->n] = w;
-    b->cell[b->n] = (channel * m->h + w->y) * m->w + w->x;
-    b->seed[b->n] = (dcv_seed){picture, 1, &b->cell[b->n], &w->value};
-    b->n++;
+    b->place[b->n++] =
+        (dcv_box_place){picture, j->layer[w->layer].channel[w->slot / j->options->top], w->y, w->x, w->value};
 }
 
 static dcv_status put_row(const group *g, const top_winner *w, dcv_result *r)
@@ -201,43 +250,78 @@ static dcv_status put_zeros(const group *g, const top_winner *w, dcv_result *r)
     return put_row(g, w, r);
 }
 
-static dcv_status walk_back(const group *g, int value, const top_boxes *boxes, batch *b, dcv_result *r)
+static void walk_whole(const batch *b, piece *out)
 {
-    const top_job *j = g->j;
+    const group *g = b->g;
     const dcv_graph *graph = g->view->graph;
     const dcv_map m = dcv_value_map(&graph->value[graph->in[0]]);
+    int64_t cell[DCV_GROUP];
+    dcv_seed seed[DCV_GROUP];
+    for (int i = 0; i < b->n; i++) {
+        const dcv_box_place *p = &b->place[i];
+        cell[i] = (p->channel * b->map.h + p->y) * b->map.w + p->x;
+        seed[i] = (dcv_seed){p->picture, 1, &cell[i], &p->weight};
+        out[i] = (piece){g->s->map[i], m.c, 0, 0, m.h, m.w};
+    }
+    dcv_walk_backward(g->view->walk, g->j->rule, b->value, seed, b->n, graph->in[0], g->s->map);
+}
+
+static void walk_boxes(const batch *b, piece *out)
+{
+    float *map[DCV_GROUP];
+    const int64_t c = b->g->j->input.c;
+    for (int i = 0; i < b->n; i++) {
+        dcv_span rows, cols;
+        dcv_box_walk_reach(b->box, b->place[i].y, b->place[i].x, &rows, &cols);
+        const int64_t h = rows.hi - rows.lo, w = cols.hi - cols.lo;
+        map[i] = b->box_map + i * c * h * w;
+        out[i] = (piece){map[i], c, rows.lo, cols.lo, h, w};
+    }
+    dcv_box_walk_back(b->box, b->g->view->walk, b->g->j->rule, b->place, b->n, map);
+}
+
+static dcv_status walk_back(batch *b, dcv_result *r)
+{
+    piece got[DCV_GROUP];
     if (b->n == 0)
         return DCV_OK;
-    dcv_walk_backward(g->view->walk, j->rule, value, b->seed, b->n, graph->in[0], g->s->map);
+    (b->box ? walk_boxes : walk_whole)(b, got);
     for (int i = 0; i < b->n; i++) {
         const top_winner *w = b->winner[i];
         int32_t box[4];
-        top_box_at(j, boxes, w->layer, w->y, w->x, box);
-        cut(&m, g->s->map[i], box, &j->layer[w->layer], g->s->row);
-        DCV_TRY(put_row(g, w, r));
+        top_box_at(b->g->j, b->boxes, w->layer, w->y, w->x, box);
+        cut(&got[i], box, &b->g->j->layer[w->layer], b->g->s->row);
+        DCV_TRY(put_row(b->g, w, r));
     }
     b->n = 0;
     return DCV_OK;
 }
 
-/* All places of the group in one layer. */
-static dcv_status walk_layer(group *g, int layer, top_winner **next, const top_boxes *boxes, dcv_result *r)
+static dcv_status take_back(batch *b, int picture, const top_winner *w, dcv_result *r)
 {
-    const top_job *j = g->j;
-    const int value = dcv_graph_find(g->view->graph, j->layer[layer].name);
-    DCV_CHECK(value >= 0);
-    const dcv_map m = dcv_value_map(&g->view->graph->value[value]);
-    batch b = {0};
+    if (w->value == 0)
+        return put_zeros(b->g, w, r);
+    add(b, picture, w);
+    return b->n == DCV_GROUP ? walk_back(b, r) : DCV_OK;
+}
+
+/* All places of the group in one layer. */
+static dcv_status walk_layer(const group *g, int layer, top_winner **next, const top_boxes *boxes, dcv_result *r)
+{
+    batch b;
+    bool any = false;
     for (int p = 0; p < g->n; p++)
-        for (; next[p] < g->end[p] && next[p]->layer == layer; next[p]++) {
-            if (next[p]->value == 0)
-                DCV_TRY(put_zeros(g, next[p], r));
-            else
-                add(g, p, next[p], &m, &b);
-            if (b.n == DCV_GROUP)
-                DCV_TRY(walk_back(g, value, boxes, &b, r));
-        }
-    return walk_back(g, value, boxes, &b, r);
+        any = any || (next[p] < g->end[p] && next[p]->layer == layer);
+    if (!any)
+        return DCV_OK;
+    dcv_status st = batch_open(g, layer, boxes, &b);
+    for (int p = 0; p < g->n; p++)
+        for (; st == DCV_OK && next[p] < g->end[p] && next[p]->layer == layer; next[p]++)
+            st = take_back(&b, p, next[p], r);
+    if (st == DCV_OK)
+        st = walk_back(&b, r);
+    batch_clear(&b);
+    return st;
 }
 
 static dcv_status walk_forward(group *g)

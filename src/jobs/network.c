@@ -65,7 +65,8 @@ static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine
                                       .n_seen = n_seen,
                                       .share = net->engine,
                                       .back = seen,
-                                      .n_back = own->options.back ? n_seen : 0};
+                                      .n_back = own->options.back ? n_seen : 0,
+                                      .boxes = own->options.boxes ? DCV_BOXES_CHEAPER : DCV_BOXES_NONE};
         st = dcv_engine_new(g, &o, out);
     }
     dcv_free(seen);

@@ -17,7 +17,8 @@ typedef struct dcv_network_options {
     /* Values that the walk must show, by name, for a graph of any size; NULL: none. */
     dcv_status (*choose)(void *ctx, const dcv_graph *g, int *seen, int *n_seen);
     void *ctx;
-    bool back;     /* walks back start from those values */
+    bool back;     /* walks back start from those values, */
+    bool boxes;    /* from single places of them by boxes where that is cheaper */
     bool no_data;  /* there is no data set: the job makes what it walks, of the shape that the file or input_shape fixes
                     */
     bool one_view; /* a thread keeps the engine of the last size alone */
