@@ -45,11 +45,11 @@ static void put_preprocess(dcv_text *t, const dcv_config *c)
     const dcv_field *table = dcv_preprocess_fields;
     const dcv_tree *map = dcv_tree_find(dcv_tree_find(c->tree, "dataset"), "preprocess");
     const char *source = c->dataset.source;
-    if (!source || ends_with(source, ".h5") || ends_with(source, ".hdf5")) {
-        if (!map || !map->n)
-            return;
+    const bool as_is = source && (ends_with(source, ".h5") || ends_with(source, ".hdf5"));
+    if ((!source || as_is) && (!map || !map->n))
+        return;
+    if (as_is)
         table = without(table, NULL, map, written);
-    }
     dcv_text_add(t, "  preprocess:\n");
     add(t, dcv_fields_text(table, &c->dataset.preprocess, 2));
 }
@@ -62,6 +62,16 @@ static void put_dataset(dcv_text *t, const dcv_config *c)
     put_preprocess(t, c);
 }
 
+/* Is anything written of the data set but the slice, which changes no text? */
+static bool says_of_data(const dcv_config *c)
+{
+    const dcv_tree *map = dcv_tree_find(c->tree, "dataset");
+    for (const dcv_tree *key = map ? map->first : NULL; key; key = key->next)
+        if (strcmp(key->key, "slice") != 0)
+            return true;
+    return false;
+}
+
 dcv_status dcv_config_make_text(dcv_config *c)
 {
     dcv_text t = {0};
@@ -70,7 +80,7 @@ dcv_status dcv_config_make_text(dcv_config *c)
         dcv_text_add(&t, "model:\n");
         add(&t, dcv_fields_text(dcv_model_fields, &c->model, 1));
     }
-    if (c->section->needs_dataset || dcv_config_given(c, "dataset"))
+    if (c->section->needs_dataset || says_of_data(c))
         put_dataset(&t, c);
     char *section = dcv_fields_text(c->section->fields, c->job, 1);
     dcv_text_add(&t, "%s:%s\n", c->section->job, section && *section ? "" : " {}");

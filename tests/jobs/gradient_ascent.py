@@ -143,6 +143,16 @@ def ranks():
     run(tiny(targets=[4], steps=5, rate=0.2))
     with h5py.File(OUT, "r") as f:
         check(np.array_equal(f["gradient_ascent/image"][0], every[4]), "a target alone")
+    merged = fashion(targets="all", steps=10, rate=0.05, parametrisation="fourier")
+    for data in (merged["dataset"], {}):
+        merged["dataset"] = data
+        run(merged)
+        first = OUT.read_bytes()
+        for i in range(3):
+            run(merged, f"dataset.slice=[{i},3]", f"output={WORK / 'part'}{i}.h5", ranks=i)
+        OUT.unlink()
+        r = subprocess.run([PROGRAM, "merge"] + [str(WORK / f"part{i}.h5") for i in (2, 0, 1)] + ["-o", str(OUT)], capture_output=True, text=True)
+        check(r.returncode == 0 and OUT.read_bytes() == first, f"slices joined: {r.returncode} {r.stderr}")
 
 
 def kept():
@@ -215,6 +225,11 @@ def refused():
             check(np.isnan(g["image"][n]).all() and np.isnan(g["objective"][n]).all() and (g["target"][n] == -1).all() and not g["picture"][n].any(),
                   f"rows of failed item {n}")
     check("NaN" in run(tiny(start="dataset", targets=[0], steps=3), "dataset.on_error=fail", code=65), "on_error: fail")
+    run(tiny(start="dataset", targets=["label", "top5", 4], steps=2), "dataset.limit=1")  # no labels are there
+    with h5py.File(OUT, "r") as f:
+        target, image = f["gradient_ascent/target"][0], f["gradient_ascent/image"][0]
+    check(target[0] == -1 and np.isnan(image[0]).all() and target[6] == 4 and np.isfinite(image[1:]).all() and len(set(target[1:6])) == 5,
+          f"an item without a label: {target}")
     said = run(tiny(targets=[1, 2], steps=30, octaves={"count": 2, "scale": 1.4}), call="check")
     check("2 of 60 steps" in said and "octave 0: 30 steps at 15 x 19" in said, f"check: {said}")
 
