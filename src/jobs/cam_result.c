@@ -5,15 +5,18 @@
 #include "jobs/cam.h"
 #include "jobs/regions.h"
 
-/* Axes of a data set: how many, which of them the thresholds scale, and their names. */
+/* Axes of a data set and their names; which of them is that of the thresholds, and the data set of these. */
 typedef struct shape {
     dcv_dims dims;
     const char *axis[DCV_MAX_RANK];
+    int scale; /* -1: none */
 } shape;
+
+static const char threshold[] = "threshold";
 
 static shape shape_of(int64_t items, int64_t targets)
 {
-    return (shape){{2, {items, targets}}, {"input", "target"}};
+    return (shape){{2, {items, targets}}, {"input", "target"}, -1};
 }
 
 static shape with(shape s, int64_t extent, const char *axis)
@@ -37,14 +40,25 @@ static dcv_status put_set(dcv_store *s, const char *group, const char *name, dcv
     if (st == DCV_OK)
         st = dcv_store_dataset(s, path, type, 0, &is.dims, id);
     for (int i = 0; st == DCV_OK && i < is.dims.n; i++)
-        st = dcv_store_axis(s, *id, i, -1, is.axis[i]);
+        st = dcv_store_axis(s, *id, i, is.axis[i] == threshold ? is.scale : -1, is.axis[i]);
     dcv_free(path);
     return st;
 }
 
-static dcv_status put_metrics(const cam_job *j, dcv_store *s, const char *group, cam_wanted *w)
+/* The scale of boxes' axes. */
+static dcv_status put_thresholds(const cam_job *j, dcv_store *s, const char *group, int *id)
 {
-    const shape map = without_items(shape_of(1, j->targets.n)), box = with(map, j->n_thresholds, "threshold");
+    char *path = dcv_format("%s/%s", group, threshold);
+    dcv_status st = path ? dcv_store_dataset(s, path, DCV_F64, 0, &(dcv_dims){1, {j->n_thresholds}}, id) : DCV_ENOMEM;
+    if (st == DCV_OK)
+        st = dcv_store_values(s, *id, j->options->boxes.thresholds.v, (size_t)j->n_thresholds * sizeof(double));
+    dcv_free(path);
+    return st;
+}
+
+static dcv_status put_metrics(const cam_job *j, dcv_store *s, const char *group, shape iou, cam_wanted *w)
+{
+    const shape map = without_items(shape_of(1, j->targets.n)), box = without_items(iou);
     char *to = dcv_format("%s/metrics", group);
     if (!to)
         return DCV_ENOMEM;
@@ -53,15 +67,14 @@ static dcv_status put_metrics(const cam_job *j, dcv_store *s, const char *group,
         dcv_dtype type;
         shape is;
         int *id;
-    } sets[] = {
-        {"iou", DCV_F32, with(shape_of(j->on.base.n_items, j->targets.n), j->n_thresholds, "threshold"), &w->id_iou},
-        {"iou_mean", DCV_F64, box, &w->id_iou_mean},
-        {"corloc", DCV_F64, box, &w->id_corloc},
-        {"top1_loc", DCV_F64, box, &w->id_top1},
-        {"top5_loc", DCV_F64, box, &w->id_top5},
-        {"max_box_acc", DCV_F64, with(map, DCV_BOX_LEVELS, "level"), &w->id_max_box_acc},
-        {"pointing", DCV_F64, map, &w->id_pointing},
-        {"counted", DCV_I64, map, &w->id_counted}};
+    } sets[] = {{"iou", DCV_F32, iou, &w->id_iou},
+                {"iou_mean", DCV_F64, box, &w->id_iou_mean},
+                {"corloc", DCV_F64, box, &w->id_corloc},
+                {"top1_loc", DCV_F64, box, &w->id_top1},
+                {"top5_loc", DCV_F64, box, &w->id_top5},
+                {"max_box_acc", DCV_F64, with(map, DCV_BOX_LEVELS, "level"), &w->id_max_box_acc},
+                {"pointing", DCV_F64, map, &w->id_pointing},
+                {"counted", DCV_I64, map, &w->id_counted}};
     dcv_status st = DCV_OK;
     for (size_t i = 0; st == DCV_OK && i < sizeof sets / sizeof *sets; i++)
         st = put_set(s, to, sets[i].name, sets[i].type, sets[i].is, sets[i].id);
@@ -80,11 +93,13 @@ static dcv_status put_method(const cam_job *j, dcv_store *s, const char *group, 
     if (j->options->heatmap)
         DCV_TRY(
             put_set(s, group, "heatmap", DCV_F32, with(with(two, j->input.h, "y"), j->input.w, "x"), &w->id_heatmap));
-    if (j->n_thresholds)
-        DCV_TRY(put_set(s, group, "box", DCV_I32, with(with(two, j->n_thresholds, "threshold"), 4, "y0, x0, y1, x1"),
-                        &w->id_box));
+    shape iou = with(two, j->n_thresholds, threshold);
+    if (j->n_thresholds) {
+        DCV_TRY(put_thresholds(j, s, group, &iou.scale));
+        DCV_TRY(put_set(s, group, "box", DCV_I32, with(iou, 4, "y0, x0, y1, x1"), &w->id_box));
+    }
     if (j->truth)
-        DCV_TRY(put_metrics(j, s, group, w));
+        DCV_TRY(put_metrics(j, s, group, iou, w));
     DCV_TRY(dcv_store_text(s, group, "layer", j->layer[w->layer].name));
     return dcv_store_nxdata(s, group, j->options->heatmap ? "heatmap" : "map", dots,
                             j->options->heatmap ? 4 : map.dims.n);
@@ -95,7 +110,7 @@ static dcv_status put_truth(const cam_job *j, dcv_store *s)
 {
     const dcv_truth *t = j->truth;
     const int64_t n = j->on.base.n_items * t->most;
-    const shape rows = {{2, {j->on.base.n_items, t->most}}, {"input", "box"}};
+    const shape rows = {{2, {j->on.base.n_items, t->most}}, {"input", "box"}, -1};
     int id_box, id_class;
     float *box = dcv_alloc((size_t)n, 4 * sizeof *box);
     int32_t *number = dcv_alloc((size_t)n, sizeof *number);
@@ -109,11 +124,11 @@ static dcv_status put_truth(const cam_job *j, dcv_store *s)
         number[i] = b ? b->class_number : -1;
     }
     if (st == DCV_OK)
-        st = put_set(s, "/cam", "true_box", DCV_F32, with(rows, 4, "y0, x0, y1, x1"), &id_box);
+        st = put_set(s, "/report", "true_box", DCV_F32, with(rows, 4, "y0, x0, y1, x1"), &id_box);
     if (st == DCV_OK)
         st = dcv_store_values(s, id_box, box, (size_t)n * 4 * sizeof *box);
     if (st == DCV_OK)
-        st = put_set(s, "/cam", "true_class", DCV_I32, rows, &id_class);
+        st = put_set(s, "/report", "true_class", DCV_I32, rows, &id_class);
     if (st == DCV_OK)
         st = dcv_store_values(s, id_class, number, (size_t)n * sizeof *number);
     dcv_free(box);
@@ -121,20 +136,12 @@ static dcv_status put_truth(const cam_job *j, dcv_store *s)
     return st;
 }
 
-static dcv_status put_thresholds(const cam_job *j, dcv_store *s)
-{
-    const shape is = {{1, {j->n_thresholds}}, {"threshold"}};
-    int id;
-    DCV_TRY(put_set(s, "/cam", "threshold", DCV_F64, is, &id));
-    return dcv_store_values(s, id, j->options->boxes.thresholds.v, (size_t)j->n_thresholds * sizeof(double));
-}
-
-/* Pictures as they entered the network, for `report`. */
+/* Pictures as they entered the network. */
 static dcv_status put_pictures(cam_job *j, dcv_store *s)
 {
     const int c = j->on.net.dataset->c;
-    const shape is = {{4, {j->shown, j->input.h, j->input.w, c}}, {"input", "y", "x", "channel"}};
-    DCV_TRY(put_set(s, "/cam", "picture", DCV_U8, is, &j->id_picture));
+    const shape is = {{4, {j->shown, j->input.h, j->input.w, c}}, {"input", "y", "x", "channel"}, -1};
+    DCV_TRY(put_set(s, "/report", "picture", DCV_U8, is, &j->id_picture));
     return dcv_store_image(s, j->id_picture, c);
 }
 
@@ -143,8 +150,6 @@ dcv_status cam_declare(dcv_job *job, dcv_store *s)
     cam_job *j = (cam_job *)job;
     DCV_TRY(dcv_network_declare(&j->on.net, s));
     DCV_TRY(put_set(s, "/cam", "target", DCV_I32, shape_of(job->n_items, j->targets.n), &j->id_target));
-    if (j->n_thresholds)
-        DCV_TRY(put_thresholds(j, s));
     if (j->truth && j->truth->most)
         DCV_TRY(put_truth(j, s));
     if (j->shown)

@@ -146,10 +146,10 @@ static dcv_status read_item(const sheet_in *s, int64_t i)
     if (s->box)
         DCV_TRY(dcv_h5_read(f, s->box_path, DCV_I32, i, 1, s->box));
     if (s->truth)
-        DCV_TRY(dcv_h5_read(f, "/cam/true_box", DCV_F32, i, 1, s->truth));
+        DCV_TRY(dcv_h5_read(f, "/report/true_box", DCV_F32, i, 1, s->truth));
     if (s->extent)
         DCV_TRY(dcv_h5_read(f, "/inputs/extent", DCV_I32, i, 1, s->extent));
-    return s->picture ? dcv_h5_read(f, "/cam/picture", DCV_U8, i, 1, s->picture) : DCV_OK;
+    return s->picture ? dcv_h5_read(f, "/report/picture", DCV_U8, i, 1, s->picture) : DCV_OK;
 }
 
 static dcv_status draw_item(const sheet_in *s, int64_t i, int64_t y, dcv_image *to)
@@ -207,8 +207,8 @@ static dcv_status wrong(const sheet_in *s, const char *what)
 static dcv_status find_extents(sheet_in *s)
 {
     dcv_dims d = {0};
-    if (dcv_h5_has(s->in->h5, "/cam/picture")) {
-        DCV_TRY(dcv_report_shape(s->in, "/cam/picture", 4, &d));
+    if (dcv_h5_has(s->in->h5, "/report/picture")) {
+        DCV_TRY(dcv_report_shape(s->in, "/report/picture", 4, &d));
         s->items = d.d[0] < s->items ? d.d[0] : s->items;
         s->h = d.d[1];
         s->w = d.d[2];
@@ -249,8 +249,8 @@ static dcv_status find_boxes(sheet_in *s)
             return wrong(s, "box");
         s->thresholds = d.d[2];
     }
-    if (dcv_h5_has(s->in->h5, "/cam/true_box")) {
-        DCV_TRY(dcv_report_shape(s->in, "/cam/true_box", 3, &d));
+    if (dcv_h5_has(s->in->h5, "/report/true_box")) {
+        DCV_TRY(dcv_report_shape(s->in, "/report/true_box", 3, &d));
         if (d.d[0] < s->items || d.d[2] != 4)
             return wrong(s, "true_box");
         s->boxes = d.d[1];

@@ -279,6 +279,9 @@ def metrics():
     check("1 of" in said and "ignored" in said, "the log", said)
     check("true boxes" in run(config, call="check"), "lines of check")
     first = OUT.read_bytes()
+    built = subprocess.run([sys.executable, Path(__file__).parent / "check_structure.py", OUT, "--complete"], capture_output=True,
+                           text=True)
+    check(built.returncode == 0, "structure", built.stdout, built.stderr)
     judge(truth, labels, levels)
     for ranks in (1, 2, 3, 5):
         run(config, ranks=ranks)
@@ -300,7 +303,7 @@ def metrics():
 
 def judge(truth, labels, levels):
     target, names = read("/cam/target", "/inputs/name")
-    kept, classes = read("/cam/true_box", "/cam/true_class")
+    kept, classes = read("/report/true_box", "/report/true_class")
     top = target[:, 1:5]  # of four classes; the fifth is not there
     check((target[:, 5] == -1).all() and target[5, 0] == -1, "targets that are not there")
     check(np.array_equal(target[:, 0], labels), "labels")
@@ -350,7 +353,7 @@ def sizes():
     cam = {"methods": METHODS, "targets": ["top1"], "boxes": {"thresholds": [0.3]}}
     run(job(SOURCE / "tests/golden/jobs/sized.onnx", folder, cam))
     first = OUT.read_bytes()
-    keys = ["/inputs/extent", "/cam/target", "/cam/picture"] + [f"/cam/{m}/{k}" for m in METHODS for k in ("map", "heatmap", "box")]
+    keys = ["/inputs/extent", "/cam/target", "/report/picture"] + [f"/cam/{m}/{k}" for m in METHODS for k in ("map", "heatmap", "box")]
     together = dict(zip(keys, read(*keys)))
     check(together["/inputs/extent"].tolist() == [list(e) for e in extents], "extents")
     for ranks in (2, 3):

@@ -162,6 +162,29 @@ def check_max_activation(v, f, n, bad):
     v.check(len(ranks) == 1, "different numbers of places", ranks)
 
 
+def check_cam(v, f, n, bad):
+    extent = {"N": n}
+    match(v, f["/cam/target"], "<i4", "NT", extent)
+    v.check(f["/cam/target"][:][bad] == -1, "target of failed items")
+    for g in (g for g in f["/cam"].values() if isinstance(g, h5py.Group)):
+        own, guided = dict(extent), g.name.endswith("guided_grad_cam")
+        match(v, g["map"], "<f4", "NTcHW" if guided else "NThw", own)
+        v.check(np.isnan(g["map"][:][bad]), g.name, "map of failed items is not NaN")
+        check_nxdata(v, g)
+        for k, (kind, axes) in {"heatmap": ("<f4", "NTHW"), "box": ("<i4", "NTK4")}.items():
+            if k in g:
+                match(v, g[k], kind, axes, own)
+        if "metrics" in g:
+            for k in ("iou_mean", "corloc", "top1_loc", "top5_loc"):
+                match(v, g["metrics"][k], "<f8", "TK", own)
+            for k, (kind, axes) in {"iou": ("<f4", "NTK"), "max_box_acc": ("<f8", "T3"), "pointing": ("<f8", "T"),
+                                    "counted": ("<i8", "T")}.items():
+                match(v, g["metrics"][k], kind, axes, own)
+            v.check(len(g["metrics"]) == 8, g.name, "metrics", list(g["metrics"]))
+        for k in set(g) - {"map", "heatmap", "box", "metrics"}:
+            v.check(is_scale(g[k]), g.name, "holds", k)
+
+
 def check_infer(v, f, n, bad):
     g = f["/infer"]
     for k, d in g.items():
@@ -248,7 +271,7 @@ def main():
         check_root(v, f, o)
         n, bad = check_inputs(v, f)
         v.check(not o.complete or len(bad) == 0, len(bad), "items failed")
-        {"max_activation": check_max_activation, "infer": check_infer}[text(f.attrs["job"])](v, f, n, bad)
+        {"max_activation": check_max_activation, "infer": check_infer, "cam": check_cam}[text(f.attrs["job"])](v, f, n, bad)
         for path in sets:
             check_storage(v, f, f[path])
             if path.split("/")[1] == text(f.attrs["job"]) and not is_scale(f[path]):
