@@ -32,11 +32,11 @@ def pads_of(a, shape, kernel):
 
 
 class Net:
-    def __init__(self, file):
-        self.model = onnx.load(file)
+    def __init__(self, file, kind=torch.float64):
+        self.model, self.kind = onnx.load(file), kind
         g = self.model.graph
         self.constant = {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in g.initializer}
-        self.constant = {k: v.double() if v.is_floating_point() else v for k, v in self.constant.items()}
+        self.constant = {k: v.to(kind) if v.is_floating_point() else v for k, v in self.constant.items()}
         self.input = [i.name for i in g.input if i.name not in self.constant][0]
         self.output = g.output[0].name
         self.nodes = list(g.node)
@@ -44,7 +44,7 @@ class Net:
     def run(self, x):
         """Every value by name, for the input x [N,C,H,W]."""
         v = dict(self.constant)
-        v[self.input] = torch.as_tensor(x, dtype=torch.float64)
+        v[self.input] = torch.as_tensor(x, dtype=self.kind)
         for node in self.nodes:
             v[node.output[0]] = getattr(self, "op_" + node.op_type)(attributes(node), *[v[i] for i in node.input])
         return v
