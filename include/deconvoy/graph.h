@@ -40,6 +40,7 @@ typedef struct dcv_graph {
     dcv_node *node; /* topological; what constants alone decide is folded away, and so is what no output needs */
     int n_in, *in;  /* values, in the model's order */
     int n_out, *out;
+    const char *left_out; /* why outputs of the model are missing: what they need is not supported; or NULL */
     int logits; /* the value before a final Softmax or LogSoftmax (looking through Identity, Dropout, Reshape, Flatten,
                    Squeeze), or the output itself; -1: not a classifier */
     int64_t classes; /* 0: not a classifier */
@@ -52,8 +53,9 @@ typedef struct dcv_graph {
  * m       the model
  * input   one shape per graph input (batch 1), n_input of them; NULL: all fixed by the file
  *
- * DCV_EUNSUPPORTED naming node, operator and opset; DCV_EDATA for shapes that do not fit (both shapes and the node), a
- * cyclic or senseless graph.  Weights are borrowed from m, never copied. */
+ * DCV_EUNSUPPORTED naming node, operator and opset, if the first output needs it: others that do are left out.
+ * DCV_EDATA for shapes that do not fit (both shapes and the node), a cyclic or senseless graph.  Weights are borrowed
+ * from m, never copied. */
 dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input, dcv_graph **out) DCV_MUST_USE;
 void dcv_graph_free(dcv_graph *g);
 

@@ -89,6 +89,7 @@ void dcv_h5_close(dcv_h5 *f);
 typedef struct dcv_h5_info {
     dcv_dims dims;
     dcv_dtype type;
+    char stored[24];    /* as it is in the file: "u4", "f8", "S20"; "?" for types that are not read */
     int64_t text_bytes; /* of fixed-length strings, else 0 */
     int64_t offset;     /* in the file, where contiguous, little-endian, just of this type and allocated; else -1 */
 } dcv_h5_info;

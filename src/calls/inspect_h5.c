@@ -169,15 +169,6 @@ static void clear(contents *c)
     dcv_h5_close(c->h5);
 }
 
-/* "f4", "S200"; "?" for types that are not read. */
-static const char *type_name(const dcv_h5_info *info, char *buf, size_t n)
-{
-    if (!info->text_bytes)
-        return dcv_dtype_name(info->type);
-    snprintf(buf, n, "S%" PRId64, info->text_bytes);
-    return buf;
-}
-
 /* "2026-11-23T07:30:00Z"; NULL where there is no time. */
 static const char *clock_text(int64_t time_s, char *buf, size_t n)
 {
@@ -241,7 +232,6 @@ static void put_data(const contents *c, FILE *to)
 static dcv_status print_text(const contents *c, FILE *to)
 {
     dcv_text t = {0};
-    char type[32];
     dcv_dims_text shape;
     if (c->result)
         put_result(c, to);
@@ -253,7 +243,7 @@ static dcv_status print_text(const contents *c, FILE *to)
     dcv_cell_end(&t);
     for (int i = 0; i < c->n; i++) {
         dcv_cell(&t, "%s", c->entry[i].path);
-        dcv_cell(&t, "%s", type_name(&c->entry[i].info, type, sizeof type));
+        dcv_cell(&t, "%s", c->entry[i].info.stored);
         dcv_cell(&t, "%s", dcv_dims_print(&c->entry[i].info.dims, shape));
         dcv_cell_end(&t);
     }
@@ -329,7 +319,6 @@ static void put_json_data(const contents *c, dcv_json *j)
 static dcv_status print_json(const contents *c, FILE *to)
 {
     dcv_json j = {0};
-    char type[32];
     dcv_json_open(&j, NULL, '{');
     dcv_json_string(&j, "kind", c->under_way ? "run" : c->result ? "result" : "dataset");
     dcv_json_string(&j, "file", c->o->file);
@@ -341,7 +330,7 @@ static dcv_status print_json(const contents *c, FILE *to)
     for (int i = 0; i < c->n; i++) {
         dcv_json_open(&j, NULL, '{');
         dcv_json_string(&j, "path", c->entry[i].path);
-        dcv_json_string(&j, "type", type_name(&c->entry[i].info, type, sizeof type));
+        dcv_json_string(&j, "type", c->entry[i].info.stored);
         put_json_shape(&j, &c->entry[i].info.dims);
         dcv_json_close(&j, '}');
     }

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include "calls/listing.h"
+#include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/op.h"
 
@@ -261,6 +262,8 @@ static dcv_status list(dcv_listing *l, FILE *to)
     const dcv_status built = build(l);
     if (built != DCV_OK && built != DCV_EUNSUPPORTED)
         return built;
+    if (l->g && l->g->left_out)
+        dcv_log_warning("%s: outputs are left out: %s", l->o->file, l->g->left_out);
     char *why = built == DCV_OK ? NULL : dcv_strdup(dcv_message());
     dcv_status st = fill(l);
     if (st == DCV_OK)

@@ -15,6 +15,8 @@ typedef struct builder {
     dcv_arena *arena; /* becomes g->own */
     names names;
     bool *needed; /* model nodes that some output needs */
+    bool *wanted; /* [m->n_out] outputs that are not left out; the caller's */
+    int failed;   /* model node that is not supported, -1: none */
     int64_t fold_left;
 } builder;
 
@@ -82,12 +84,12 @@ static dcv_status mark_needed(builder *b)
         return DCV_ENOMEM;
     for (int i = 0; i < m->n_node; i++)
         for (int j = 0; j < m->node[i].n_out; j++) {
-            int v;
+            int v = 0;
             DCV_TRY_DONE(st, add_value(b, m->node[i].out[j], &v));
             g->value[v].producer = i;
         }
     for (int o = 0; o < m->n_out; o++) {
-        const int v = find(b, m->out[o].name);
+        const int v = b->wanted[o] ? find(b, m->out[o].name) : -1;
         if (v >= 0)
             b->needed[g->value[v].producer] = true;
     }
@@ -301,13 +303,14 @@ static dcv_status add_constants(builder *b)
 static dcv_status add_outputs(builder *b)
 {
     dcv_graph *g = b->g;
-    g->n_out = b->m->n_out;
-    g->out = dcv_arena_alloc(b->arena, (size_t)g->n_out + 1, sizeof *g->out);
+    g->out = dcv_arena_alloc(b->arena, (size_t)b->m->n_out + 1, sizeof *g->out);
     if (!g->out)
         return DCV_ENOMEM;
-    for (int o = 0; o < g->n_out; o++) {
-        g->out[o] = find(b, b->m->out[o].name);
-        if (g->out[o] < 0)
+    for (int o = 0; o < b->m->n_out; o++) {
+        if (!b->wanted[o])
+            continue;
+        const int v = g->out[g->n_out++] = find(b, b->m->out[o].name);
+        if (v < 0)
             return dcv_fail(DCV_EDATA, "graph output \"%s\" is not made by any node", b->m->out[o].name);
     }
     return DCV_OK;
@@ -430,15 +433,18 @@ static dcv_status float_operands(builder *b)
 }
 
 /* What a walk could not do: a second output of a view (Dropout's mask). */
-static dcv_status check_walkable(const dcv_graph *g)
+static dcv_status check_walkable(builder *b)
 {
+    const dcv_graph *g = b->g;
     for (int i = 0; i < g->n_node; i++) {
         const dcv_node *nd = &g->node[i];
+        b->failed = (int)(nd->source - b->m->node);
         if (nd->op->flags & DCV_OP_VIEW && nd->n_out > 1 && nd->out[1] >= 0)
             return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\" (%s): its second output is used", nd->name, nd->op->name);
         if (!nd->op->forward)
             return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\" (%s): its inputs must be constant", nd->name, nd->op->name);
     }
+    b->failed = -1;
     return DCV_OK;
 }
 
@@ -451,37 +457,97 @@ static dcv_status build(builder *b, const dcv_dims *input, int n_input)
     DCV_TRY(add_inputs(b, input));
     DCV_TRY(add_constants(b));
     for (int i = 0; i < b->m->n_node; i++)
-        if (b->needed[i])
+        if (b->needed[i]) {
+            b->failed = i;
             DCV_TRY(add_node(b, &b->m->node[i]));
+        }
+    b->failed = -1;
     DCV_TRY(add_outputs(b));
     DCV_TRY(compact(b));
     DCV_TRY(list_uses(b));
     DCV_TRY(float_operands(b));
-    DCV_TRY(check_walkable(b->g));
+    DCV_TRY(check_walkable(b));
     dcv_graph_classify(b->g);
     return DCV_OK;
 }
 
-dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input, dcv_graph **out)
+static bool is_known(const dcv_model_node *from)
 {
-    *out = NULL;
+    return !*from->domain && dcv_op_find(from->op);
+}
+
+/* Leave out the outputs that need the node that failed, or an operator that is unknown, and the nodes that make nothing
+ * else. True: there are such outputs, and the first is not among them. */
+static bool leave_out(const builder *failed)
+{
+    builder b = *failed;
+    const dcv_model *m = b.m;
+    bool *lost = dcv_alloc((size_t)m->n_node + 1, sizeof *lost), found = false;
+    memset(b.names.slot, 0, b.names.n * sizeof *b.names.slot);
+    b.g->n_value = 0;
+    for (int i = 0, v = 0; lost && i < m->n_node; i++) {
+        lost[i] = i == b.failed || !is_known(&m->node[i]);
+        for (int k = 0; !lost[i] && k < m->node[i].n_in; k++) {
+            v = *m->node[i].in[k] ? find(&b, m->node[i].in[k]) : -1;
+            lost[i] = v >= 0 && lost[b.g->value[v].producer];
+        }
+        for (int j = 0; j < m->node[i].n_out; j++)
+            if (add_value(&b, m->node[i].out[j], &v) == DCV_OK)
+                b.g->value[v].producer = i;
+    }
+    for (int o = 0; lost && o < m->n_out; o++) {
+        const int v = find(&b, m->out[o].name);
+        const bool gone = b.wanted[o] && v >= 0 && lost[b.g->value[v].producer];
+        found = found || gone;
+        b.wanted[o] = b.wanted[o] && !gone;
+    }
+    dcv_free(lost);
+    return found && b.wanted[0];
+}
+
+/* One graph of the outputs that are wanted. *again: fewer of them may do. */
+static dcv_status try_graph(const dcv_model *m, const dcv_dims *input, int n_input, bool *wanted, bool *again,
+                            dcv_graph **out)
+{
     dcv_arena *arena;
+    *again = false;
     DCV_TRY(dcv_arena_new(&arena));
     dcv_graph *g = dcv_arena_alloc(arena, 1, sizeof *g);
     dcv_status st = DCV_ENOMEM;
     if (g) {
-        builder b = {.m = m, .g = g, .arena = arena, .fold_left = DCV_FOLD_LIMIT};
+        builder b = {.m = m, .g = g, .arena = arena, .fold_left = DCV_FOLD_LIMIT, .wanted = wanted, .failed = -1};
         g->model = m;
         g->own = arena;
         st = build(&b, input, n_input);
+        *again = st == DCV_EUNSUPPORTED && b.failed >= 0 && leave_out(&b);
         dcv_free(b.names.slot);
         dcv_free(b.needed);
     }
-    if (st != DCV_OK) {
+    if (st != DCV_OK)
         dcv_arena_free(arena);
-        return m->file ? dcv_fail_in(st, "%s", m->file) : st;
+    *out = st == DCV_OK ? g : NULL;
+    return st;
+}
+
+dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input, dcv_graph **out)
+{
+    enum { TRIES = 20 };
+    bool *wanted = dcv_alloc((size_t)m->n_out + 1, sizeof *wanted), again = true;
+    char why[300] = "";
+    dcv_status st = DCV_ENOMEM;
+    *out = NULL;
+    for (int o = 0; wanted && o < m->n_out; o++)
+        wanted[o] = true;
+    for (int i = 0; wanted && again && i < TRIES; i++) {
+        st = try_graph(m, input, n_input, wanted, &again, out);
+        if (again && !*why)
+            snprintf(why, sizeof why, "%s", dcv_message());
     }
-    *out = g;
+    dcv_free(wanted);
+    if (st != DCV_OK)
+        return m->file ? dcv_fail_in(st, "%s", m->file) : st;
+    if (*why)
+        (*out)->left_out = dcv_arena_strdup((*out)->own, why);
     return DCV_OK;
 }
 

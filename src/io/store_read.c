@@ -200,6 +200,17 @@ static dcv_dtype nearest_type(hid_t type)
     }
 }
 
+/* "u4", "i2", "f8", "S20". */
+static void name_type(hid_t type, const dcv_h5_info *info, char *to, size_t n)
+{
+    const bool is_unsigned = H5Tget_class(type) == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_NONE;
+    const char kind = info->text_bytes ? 'S' : H5Tget_class(type) == H5T_FLOAT ? 'f' : is_unsigned ? 'u' : 'i';
+    if (info->type == DCV_N_DTYPE)
+        snprintf(to, n, "?");
+    else
+        snprintf(to, n, "%c%zu", kind, H5Tget_size(type));
+}
+
 /* Memory type for element type t; a constant of the library. */
 static hid_t memory_type(dcv_dtype t)
 {
@@ -249,6 +260,7 @@ static dcv_status describe(dcv_h5 *f, const char *path, dcv_h5_info *out)
         out->type = DCV_U8;
         out->text_bytes = (int64_t)H5Tget_size(type);
     }
+    name_type(type, out, out->stored, sizeof out->stored);
     const bool as_it_is = out->text_bytes || (out->type != DCV_N_DTYPE && H5Tequal(type, memory_type(out->type)) > 0);
     if (as_it_is)
         st = find_bytes(f, path, set, bytes, &out->offset);

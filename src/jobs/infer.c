@@ -95,6 +95,9 @@ static dcv_status choose_output(infer *job, int i)
         if (n < 64)
             names[n++] = g->value[g->out[k]].name;
     }
+    for (int k = 0; g->left_out && k < g->model->n_out; k++)
+        if (strcmp(g->model->out[k].name, want) == 0)
+            return dcv_fail(DCV_EUNSUPPORTED, "%s: output \"%s\" is left out: %s", g->model->file, want, g->left_out);
     const char *near = dcv_nearest(want, names, (size_t)n);
     return dcv_config_fail(job->on.net.config, key, "no output \"%s\"; the network has %d, %s \"%s\"", want, g->n_out,
                            near ? "nearest is" : "the first is", near ? near : names[0]);
@@ -103,7 +106,11 @@ static dcv_status choose_output(infer *job, int i)
 static dcv_status choose_outputs(infer *job)
 {
     const dcv_names *wanted = &job->options->outputs;
-    const int n = wanted->word >= 0 ? job->on.net.graph->n_out : wanted->n;
+    const dcv_graph *g = job->on.net.graph;
+    const int n = wanted->word >= 0 ? g->n_out : wanted->n;
+    if (wanted->word >= 0 && g->left_out)
+        return dcv_fail(DCV_EUNSUPPORTED, "%s: %s (infer.outputs can ask for the other outputs)", g->model->file,
+                        g->left_out);
     job->out = dcv_alloc((size_t)n, sizeof *job->out);
     if (!job->out)
         return DCV_ENOMEM;

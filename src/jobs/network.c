@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "core/text.h"
+#include "deconvoy/log.h"
 
 enum { VIEWS = 4 };                      /* sizes of input whose engines a thread keeps */
 static const double nominal_gflops = 50; /* the speed that unit_seconds is counted at */
@@ -155,6 +156,8 @@ static dcv_status open_all(dcv_network *net, dcv_share *share)
     DCV_TRY(input_dims(net, &dims));
     DCV_TRY(open_data(net, &dims));
     DCV_TRY(dcv_graph_new(net->model, &dims, 1, &net->graph));
+    if (net->graph->left_out)
+        dcv_log_warning("%s: outputs are left out: %s", net->model->file, net->graph->left_out);
     DCV_TRY(compile(net, net->graph, &net->engine));
     net->item_gflop = 2e-9 * (double)dcv_graph_macs(net->graph);
     net->unit_items = unit_items(net->config->runtime.unit_seconds, net->item_gflop);

@@ -9,6 +9,8 @@
 #include "runtime/part.h"
 #include "runtime/plan.h"
 
+static const double nominal_gflops = 50; /* of a thread: the speed that runtime.unit_seconds is counted at */
+
 static double gflop_of(const dcv_job_kind *kind, const dcv_job *job, int p, const dcv_phase *phase)
 {
     double sum = 0;
@@ -17,14 +19,34 @@ static double gflop_of(const dcv_job_kind *kind, const dcv_job *job, int p, cons
     return sum;
 }
 
+/* "12 s", "3 min", "5.2 h", "8.1 days". */
+static void print_estimate(double gflop, int64_t threads, int ranks, FILE *to)
+{
+    const double s = gflop / (nominal_gflops * (double)threads * ranks);
+    fprintf(to,
+            "time: about %.3g %s at a nominal %g GFLOP/s a thread (%d ranks, threads: %lld); `deconvoy bench` "
+            "measures the true speed\n",
+            s < 120      ? s
+            : s < 7200   ? s / 60
+            : s < 172800 ? s / 3600
+                         : s / 86400,
+            s < 120      ? "s"
+            : s < 7200   ? "min"
+            : s < 172800 ? "h"
+                         : "days",
+            nominal_gflops, ranks, (long long)threads);
+}
+
 /* Only the first phase is known before work has begun; later ones depend on what it finds. */
-static dcv_status explain_work(const dcv_job_kind *kind, dcv_job *job, FILE *to)
+static dcv_status explain_work(const dcv_job_kind *kind, dcv_job *job, const dcv_config *c, int ranks, FILE *to)
 {
     dcv_phase phase = {0};
     DCV_TRY(kind->phase(job, 0, &phase));
     const double gflop = gflop_of(kind, job, 0, &phase);
     fprintf(to, "phase %s: %lld items in %lld units, %.4g GFLOP (%.3g a unit)\n", phase.name, (long long)phase.n_items,
             (long long)phase.n_units, gflop, phase.n_units ? gflop / (double)phase.n_units : 0);
+    if (gflop > 0)
+        print_estimate(gflop, c->runtime.threads, ranks, to);
     if (job->n_phases > 1)
         fprintf(to, "phases: %d; the units of later ones depend on what the first finds\n", job->n_phases);
     return DCV_OK;
@@ -95,7 +117,7 @@ static dcv_status explain(const dcv_job_kind *kind, dcv_job *job, dcv_store *s, 
     DCV_TRY(kind->declare(job, s));
     DCV_TRY(output_declare(o, s, job->n_items));
     fprintf(to, "job: %s\n", kind->section.job);
-    DCV_TRY(explain_work(kind, job, to));
+    DCV_TRY(explain_work(kind, job, c, ranks, to));
     DCV_TRY(explain_memory(kind, job, c, ranks, to));
     DCV_TRY(explain_output(o, s, c, job, &h, to));
     return kind->explain ? kind->explain(job, to) : DCV_OK;

@@ -65,6 +65,7 @@ def check_h5():
         assert (d["items"], d["done"], d["failed"]) == (5, 3, 1), d
         assert d["failures"] == [{"item": 2, "message": "b.png: cut?off"}], d
         assert {"path": "/infer/prob", "type": "f4", "shape": [5, 10]} in d["datasets"], d
+        assert ("/checksums/crc32c", "u4") in [(x["path"], x["type"]) for x in d["datasets"]], d
         d = inspect(os.path.join(folder, "out.h5.part"))
         assert (d["kind"], d["complete"]) == ("run", False), d
         assert (d["starts"], d["units_done"], d["units"], d["failed"]) == (1, 4, 10, 1), d

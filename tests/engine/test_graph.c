@@ -222,7 +222,8 @@ static void test_squeezenet(const char *dir)
         dcv_free(to);
         int v = -1;
         for (int k = 0; k < n.g->n_value; k++)
-            if (strstr(n.g->value[k].name, "fire5/expand1x1")) /* the branch of the unit that the data's README speaks of */
+            if (strstr(n.g->value[k].name,
+                       "fire5/expand1x1")) /* the branch of the unit that the data's README speaks of */
                 v = k;
         CHECK(v >= 0);
         dcv_span rows[64], columns[64];
@@ -287,6 +288,39 @@ static dcv_status build_tiny(const tiny *t, int64_t batch, dcv_graph **g)
                    .n_const = !!constant[0].data + !!constant[1].data,
                    .constant = constant};
     return dcv_graph_new(&m, NULL, 0, g);
+}
+
+/* x -> Relu -> y (first output); y -> Rela -> lost -> Relu -> z; y -> Relu -> w: outputs that need Rela are left out,
+ * or all is, if y needs it as well. */
+static void test_left_out(void)
+{
+    static const char *const x[] = {"x"}, *const y[] = {"y"}, *const lost[] = {"lost"}, *const z[] = {"z"},
+                             *const w[] = {"w"};
+    dcv_model_node node[] = {
+        {.name = "a", .op = "Relu", .domain = "", .out = y, .n_out = 1, .in = x, .n_in = 1},
+        {.name = "b", .op = "Rela", .domain = "", .out = lost, .n_out = 1, .in = y, .n_in = 1},
+        {.name = "c", .op = "Relu", .domain = "", .out = z, .n_out = 1, .in = lost, .n_in = 1},
+        {.name = "d", .op = "Relu", .domain = "", .out = w, .n_out = 1, .in = y, .n_in = 1},
+    };
+    dcv_model_value in = {.name = "x", .elem_type = 1, .rank = 4, .dim = {1, 2, 4, 4}};
+    dcv_model_value out[] = {{.name = "y", .rank = -1}, {.name = "z", .rank = -1}, {.name = "w", .rank = -1}};
+    dcv_model m = {
+        .file = "m.onnx", .opset = 13, .n_node = 4, .node = node, .n_in = 1, .in = &in, .n_out = 3, .out = out};
+    dcv_graph *g = NULL;
+    CHECK_OK(dcv_graph_new(&m, NULL, 0, &g));
+    if (g) {
+        CHECK(g->n_out == 2 && g->n_node == 2 && g->left_out && strstr(g->left_out, "node \"b\": operator Rela"));
+        CHECK(!strcmp(g->value[g->out[0]].name, "y") && !strcmp(g->value[g->out[1]].name, "w"));
+    }
+    dcv_graph_free(g);
+    m.n_out = 1; /* nobody asks for what needs it */
+    CHECK_OK(dcv_graph_new(&m, NULL, 0, &g));
+    CHECK(g && g->n_node == 1 && !g->left_out);
+    dcv_graph_free(g);
+    m.n_out = 3;
+    node[0].op = "Rela";
+    CHECK_FAILS(dcv_graph_new(&m, NULL, 0, &g), DCV_EUNSUPPORTED, "m.onnx: node \"a\": operator Rela");
+    CHECK(!g);
 }
 
 #define INTS(...)                                                                                                      \
@@ -440,6 +474,7 @@ int main(void)
     test_receptive(DCV_SOURCE_DIR "/tests/golden/ops/paths.onnx", 1);
     test_layers();
     test_messages();
+    test_left_out();
     test_input_dims();
     if (check_data_dir())
         test_squeezenet(check_data_dir());
