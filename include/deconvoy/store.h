@@ -18,6 +18,8 @@ void dcv_store_free(dcv_store *s);
 /* Root (path "/") or group or data set attributes; text is UTF-8, fixed length. */
 dcv_status dcv_store_text(dcv_store *s, const char *path, const char *name, const char *text) DCV_MUST_USE;
 dcv_status dcv_store_int(dcv_store *s, const char *path, const char *name, int64_t v) DCV_MUST_USE;
+dcv_status dcv_store_ints(dcv_store *s, const char *path, const char *name, const int64_t *v, int n) DCV_MUST_USE;
+dcv_status dcv_store_reals(dcv_store *s, const char *path, const char *name, const double *v, int n) DCV_MUST_USE;
 
 /* Declare a data set; parents are made.  Returns its number, 0 .. (in *id).
  * text_bytes > 0: fixed-length UTF-8 strings of that many bytes (type is then ignored). */
@@ -99,6 +101,9 @@ bool dcv_h5_has(dcv_h5 *f, const char *path); /* also where it is a link that wi
 /* Read rows [first, first + n) of the leading axis as type (converted; a scalar is one row).  to has room for
  * them.  Texts: n of text_bytes bytes each, padded with 0, cut if longer. */
 dcv_status dcv_h5_read(dcv_h5 *f, const char *path, dcv_dtype type, int64_t first, int64_t n, void *to) DCV_MUST_USE;
+/* Read a block: n[a] from first[a] on along each of rank axes (>= 1), none empty. */
+dcv_status dcv_h5_read_block(dcv_h5 *f, const char *path, dcv_dtype type, const int64_t *first, const int64_t *n, int rank,
+                             void *to) DCV_MUST_USE;
 dcv_status dcv_h5_read_text(dcv_h5 *f, const char *path, int64_t first, int64_t n, char *to,
                             size_t text_bytes) DCV_MUST_USE;
 

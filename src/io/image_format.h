@@ -19,6 +19,9 @@ bool dcv_image_knows(const uint8_t *b, size_t n);
 /* DCV_EDATA unless 1 .. 2^28 pixels. */
 dcv_status dcv_image_check_size(int64_t h, int64_t w, const char *name) DCV_MUST_USE;
 
+/* A PNG of 16 bits with its samples as they are: size and colours in out, new memory in *px.  *px NULL: it is none. */
+dcv_status dcv_png_wide(const uint8_t *b, size_t n, const char *name, dcv_image *out, uint16_t **px) DCV_MUST_USE;
+
 /* Pillow's conversion of one CMYK pixel (ink 0 = none). */
 static inline uint8_t dcv_ink(uint8_t ink, uint8_t black)
 {

@@ -120,6 +120,67 @@ static dcv_status png_read(const uint8_t *b, size_t n, const char *name, bool wa
     return st;
 }
 
+/* --- samples of 16 bits, as they are ---------------------------------------------------------- */
+
+static bool knows(const uint8_t *b, size_t n);
+
+static dcv_status wide_pixels(decoder *x, dcv_image *out, uint16_t **px)
+{
+    (void)png_set_interlace_handling(x->png);
+    png_read_update_info(x->png, x->info);
+    const int channels = png_get_channels(x->png, x->info);
+    const size_t stride = png_get_rowbytes(x->png, x->info);
+    if (stride != (size_t)out->w * (size_t)channels * 2 || channels < out->c)
+        png_error(x->png, "unexpected layout of samples");
+    *px = dcv_alloc((size_t)out->h * (size_t)out->w * (size_t)out->c, sizeof **px);
+    x->row = dcv_alloc((size_t)out->h, sizeof *x->row);
+    x->raw = dcv_alloc((size_t)out->h, stride);
+    if (!*px || !x->row || !x->raw)
+        return DCV_ENOMEM;
+    for (int64_t y = 0; y < out->h; y++)
+        x->row[y] = x->raw + (size_t)y * stride;
+    png_read_image(x->png, x->row);
+    png_read_end(x->png, NULL);
+    for (int64_t i = 0; i < out->h * out->w; i++)
+        for (int k = 0; k < out->c; k++) {
+            const uint8_t *v = x->raw + (i * channels + k) * 2;
+            (*px)[i * out->c + k] = (uint16_t)(v[0] << 8 | v[1]);
+        }
+    return DCV_OK;
+}
+
+dcv_status dcv_png_wide(const uint8_t *b, size_t n, const char *name, dcv_image *out, uint16_t **px)
+{
+    *px = NULL;
+    *out = (dcv_image){0};
+    if (!knows(b, n))
+        return DCV_OK;
+    decoder *x = dcv_alloc(1, sizeof *x);
+    if (!x)
+        return DCV_ENOMEM;
+    x->at = b;
+    x->end = b + n;
+    volatile dcv_status st = DCV_OK;
+    if (setjmp(x->out))
+        st = dcv_fail(DCV_EDATA, "%s: PNG: %s", name, x->what);
+    else {
+        x->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, x, leave, quiet);
+        x->info = x->png ? png_create_info_struct(x->png) : NULL;
+        st = x->info ? header(x, name, out) : dcv_fail(DCV_ENOMEM, "%s: out of memory for libpng", name);
+        if (st == DCV_OK && png_get_bit_depth(x->png, x->info) == 16)
+            st = wide_pixels(x, out, px);
+    }
+    png_destroy_read_struct(&x->png, &x->info, NULL);
+    dcv_free(x->raw);
+    dcv_free(x->row);
+    dcv_free(x);
+    if (st != DCV_OK) {
+        dcv_free(*px);
+        *px = NULL;
+    }
+    return st;
+}
+
 static bool knows(const uint8_t *b, size_t n)
 {
     return n >= 8 && memcmp(b, "\x89PNG\r\n\x1A\n", 8) == 0;

@@ -8,8 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <tiffio.h>
 #include "io/image_format.h"
+#include "io/image_tiff.h"
 
 enum { MAX_SAMPLES = 16 }; /* of a pixel: colours and what comes with them */
 
@@ -75,6 +75,32 @@ static void set_handlers_once(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, set_handlers);
+}
+
+dcv_status dcv_tiff_open(const void *bytes, size_t n, const char *name, TIFF **out, void **held)
+{
+    memory_file *f = dcv_alloc(1, sizeof *f);
+    *out = NULL;
+    *held = f;
+    if (!f)
+        return DCV_ENOMEM;
+    *f = (memory_file){.bytes = bytes, .n = n};
+    set_handlers_once();
+    *out = TIFFClientOpen(name, "rm", (thandle_t)f, mem_read, mem_write, mem_seek, mem_close, mem_size, NULL, NULL);
+    if (*out && !f->what[0])
+        return DCV_OK;
+    const dcv_status st = dcv_fail(DCV_EDATA, "%s: TIFF: %s", name, f->what[0] ? f->what : "broken header");
+    if (*out)
+        TIFFClose(*out);
+    dcv_free(f);
+    *out = NULL;
+    *held = NULL;
+    return st;
+}
+
+const char *dcv_tiff_said(const void *held)
+{
+    return ((const memory_file *)held)->what;
 }
 
 typedef struct layout {

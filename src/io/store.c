@@ -71,10 +71,32 @@ static dcv_status add_attribute(dcv_store *s, const char *path, const char *name
         return DCV_ENOMEM;
     s->attribute = attribute;
     store_attribute a = {dcv_arena_strdup(s->arena, path), dcv_arena_strdup(s->arena, name),
-                         text ? dcv_arena_strdup(s->arena, text) : NULL, v};
+                         text ? dcv_arena_strdup(s->arena, text) : NULL, v, NULL, NULL};
     if (!a.path || !a.name || (text && !a.text))
         return DCV_ENOMEM;
     s->attribute[s->n_attributes++] = a;
+    return DCV_OK;
+}
+
+dcv_status dcv_store_reals(dcv_store *s, const char *path, const char *name, const double *v, int n)
+{
+    double *copy = dcv_arena_alloc(s->arena, (size_t)n, sizeof *copy);
+    if (!copy)
+        return DCV_ENOMEM;
+    memcpy(copy, v, (size_t)n * sizeof *v);
+    DCV_TRY(add_attribute(s, path, name, NULL, n));
+    s->attribute[s->n_attributes - 1].reals = copy;
+    return DCV_OK;
+}
+
+dcv_status dcv_store_ints(dcv_store *s, const char *path, const char *name, const int64_t *v, int n)
+{
+    int64_t *copy = dcv_arena_alloc(s->arena, (size_t)n, sizeof *copy);
+    if (!copy)
+        return DCV_ENOMEM;
+    memcpy(copy, v, (size_t)n * sizeof *v);
+    DCV_TRY(add_attribute(s, path, name, NULL, n));
+    s->attribute[s->n_attributes - 1].ints = copy;
     return DCV_OK;
 }
 

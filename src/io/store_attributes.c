@@ -246,8 +246,12 @@ dcv_status store_write_attributes(const dcv_store *s, hid_t file, const char *na
     const pen p = {s, file, name};
     for (int i = 0; i < s->n_attributes; i++) {
         const store_attribute *a = &s->attribute[i];
-        DCV_TRY(a->text ? put_text(&p, a->path, a->name, a->text)
-                        : put(&p, a->path, a->name, H5Tcopy(H5T_STD_I64LE), -1, &a->v));
+        if (a->ints || a->reals)
+            DCV_TRY(put(&p, a->path, a->name, H5Tcopy(a->ints ? H5T_STD_I64LE : H5T_IEEE_F64LE), a->v,
+                        a->ints ? (const void *)a->ints : a->reals));
+        else
+            DCV_TRY(a->text ? put_text(&p, a->path, a->name, a->text)
+                            : put(&p, a->path, a->name, H5Tcopy(H5T_STD_I64LE), -1, &a->v));
     }
     DCV_TRY(put_nexus(&p));
     for (int id = 0; id < s->n_sets; id++) {

@@ -56,7 +56,9 @@ typedef struct store_dataset {
 typedef struct store_attribute {
     const char *path, *name;
     const char *text; /* NULL: v counts */
-    int64_t v;
+    int64_t v;        /* of ints or reals: how many */
+    const int64_t *ints;
+    const double *reals;
 } store_attribute;
 
 typedef struct store_nxdata {

@@ -368,6 +368,41 @@ dcv_status dcv_h5_read(dcv_h5 *f, const char *path, dcv_dtype type, int64_t firs
     return st;
 }
 
+static dcv_status read_block(dcv_h5 *f, const char *path, dcv_dtype type, const int64_t *first, const int64_t *n, int rank,
+                             void *to)
+{
+    h5_held h = {.n = 0};
+    hsize_t start[DCV_MAX_RANK], count[DCV_MAX_RANK];
+    hid_t set, have, file_space, space;
+    dcv_status st;
+    DCV_TRY(open_set(f, path, &set));
+    DCV_TRY_DONE(st, need(f, path, have = h5_hold(&h, H5Dget_type(set))));
+    DCV_TRY_DONE(st, need(f, path, file_space = h5_hold(&h, H5Dget_space(set))));
+    if (nearest_type(have) == DCV_N_DTYPE || rank < 1 || H5Sget_simple_extent_ndims(file_space) != rank) {
+        st = dcv_fail(DCV_EDATA, "%s: %s does not hold numbers on %d axes", f->name, path, rank);
+        goto done;
+    }
+    for (int a = 0; a < rank; a++) {
+        start[a] = (hsize_t)first[a];
+        count[a] = (hsize_t)n[a];
+    }
+    DCV_TRY_DONE(st, need(f, path, space = h5_hold(&h, H5Screate_simple(rank, count, NULL))));
+    DCV_TRY_DONE(st, need(f, path, H5Sselect_hyperslab(file_space, H5S_SELECT_SET, start, NULL, count, NULL)));
+    st = need(f, path, H5Dread(set, memory_type(type), space, file_space, H5P_DEFAULT, to));
+done:
+    h5_release(&h);
+    return st;
+}
+
+dcv_status dcv_h5_read_block(dcv_h5 *f, const char *path, dcv_dtype type, const int64_t *first, const int64_t *n, int rank,
+                             void *to)
+{
+    h5_lock();
+    const dcv_status st = read_block(f, path, type, first, n, rank, to);
+    h5_unlock();
+    return st;
+}
+
 /* Text of bytes bytes, padded with 0, in the character set of like (HDF5 converts none). */
 static hid_t text_memory(hid_t like, size_t bytes)
 {
