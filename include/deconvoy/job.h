@@ -37,7 +37,31 @@ typedef struct dcv_phase {
     int64_t n_items;    /* what progress counts */
     size_t state_bytes; /* of a block's state; 0: nothing is gathered */
     int64_t chain;      /* > 0: blocks are chains of so many units (the last may be shorter); wants state_bytes > 0 */
+    bool together;      /* all ranks compute it at once, by the kind's together(); units are for estimates only */
 } dcv_phase;
+
+/* A phase that all ranks compute together (one object over all of them): nothing is granted or journalled; a start that
+ * goes on computes the phase again from the last state that was saved.  Each rank puts its own regions.  All calls
+ * but dcv_together_save() and dcv_together_load() are collective, by main threads. */
+typedef struct dcv_together dcv_together;
+typedef struct dcv_together_facts {
+    int comm; /* MPI_Comm_c2f() of all ranks; -1: this one is alone */
+    int rank, size, threads;
+} dcv_together_facts;
+const dcv_together_facts *dcv_together_is(const dcv_together *t); /* local */
+
+/* 2: save and stop with DCV_ESTOP (a signal, the deadline); 1: every_s have passed since the last saving; 0: go on. */
+int dcv_together_wants(dcv_together *t, double every_s);
+bool dcv_together_speaks(dcv_together *t); /* local: is a line of progress due from this rank? */
+
+/* A new state of so many bytes, which ranks write in pieces, at most 32 each; it counts once save_end is back. DCV_EIO. */
+dcv_status dcv_together_save_begin(dcv_together *t, int64_t bytes) DCV_MUST_USE;
+dcv_status dcv_together_save(dcv_together *t, int64_t offset, int64_t bytes, const void *from) DCV_MUST_USE; /* local */
+dcv_status dcv_together_save_end(dcv_together *t) DCV_MUST_USE;
+
+/* Bytes of the newest state that is whole, 0: none.  Then pieces of it may be read. */
+int64_t dcv_together_found(dcv_together *t);
+dcv_status dcv_together_load(dcv_together *t, int64_t offset, int64_t bytes, void *to) DCV_MUST_USE; /* local */
 
 typedef struct dcv_job dcv_job; /* a job kind's own struct begins with one of these */
 
@@ -77,6 +101,14 @@ typedef struct dcv_job_kind {
     void (*state_fold)(const dcv_job *job, int p, void *into, const void *block); /* block comes after all in into */
     dcv_status (*finish)(dcv_job *job, int p, const void *state, dcv_result *r);  /* rank 0 only */
     dcv_status (*learn)(dcv_job *job, int p, const void *state);                  /* every rank */
+
+    /* Compute a phase that is to be computed together.  Collective on the world; the same status everywhere, or one
+     * that ranks agree on afterwards.  NULL: there is none. */
+    dcv_status (*together)(dcv_job *job, int p, dcv_together *t, dcv_result *r);
+
+    /* Do ranks ranks, node_ranks of them on this node, have the memory?  DCV_ECONFIG: needs X, has Y.  to: where to say what
+     * it takes, or NULL.  NULL: runtime.memory against the bytes below is all there is to check. */
+    dcv_status (*fits)(dcv_job *job, int ranks, int node_ranks, FILE *to);
 
     /* Lines for `check` beyond what the run-time prints itself; may be NULL. */
     dcv_status (*explain)(dcv_job *job, FILE *to);

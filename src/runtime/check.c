@@ -57,6 +57,8 @@ static dcv_status explain_memory(const dcv_job_kind *kind, dcv_job *job, const d
     dcv_phase phase = {0};
     budget b;
     file_size_text t[4];
+    if (kind->fits)
+        return kind->fits(job, ranks, ranks, to);
     DCV_TRY(kind->phase(job, 0, &phase));
     DCV_TRY(budget_of(c, job, &phase, true, &b));
     const int64_t rank = b.threads_bytes + b.units_bytes + b.states_bytes + b.ahead_bytes;

@@ -26,6 +26,7 @@
 #include "runtime/runjson.h"
 #include "runtime/share.h"
 #include "runtime/signals.h"
+#include "runtime/together.h"
 #include "runtime/wire.h"
 #include "runtime/worker.h"
 
@@ -132,6 +133,8 @@ static dcv_status check_memory(run *r)
     dcv_phase first = {0};
     budget b;
     DCV_TRY(r->kind->phase(r->job, 0, &first));
+    if (r->kind->fits)
+        DCV_TRY(r->kind->fits(r->job, r->size, wire_size(WIRE_NODE), NULL));
     return budget_of(r->c, r->job, &first, r->rank == 0, &b);
 }
 
@@ -393,9 +396,34 @@ static dcv_status learn(run *r, int p, const dcv_phase *phase)
     return st;
 }
 
+/* All ranks at once: nothing to grant. */
+static dcv_status compute_together(run *r, int p)
+{
+    dcv_result res = {.out = r->out};
+    const together_options o = {.out = r->out,
+                                .plan = &r->hash.plan,
+                                .lease = r->lease,
+                                .phase = p,
+                                .threads = (int)r->c->runtime.threads,
+                                .deadline_s = r->o->deadline_s,
+                                .began_s = r->began_s,
+                                .progress = r->c->runtime.progress};
+    dcv_together *t;
+    TOGETHER(r, together_new(&o, &t));
+    dcv_status st = r->kind->together(r->job, p, t, &res);
+    together_free(t);
+    for (int i = 0; r->master && st == DCV_OK && i < res.n_failed; i++)
+        st = failures_add(master_failures(r->master), p, &res.failed[i]);
+    result_clear(&res);
+    return st == DCV_OK ? output_sync(r->out) : st;
+}
+
 static dcv_status run_phase(run *r, int p)
 {
-    dcv_phase phase;
+    dcv_phase phase = {0};
+    TOGETHER(r, r->kind->phase(r->job, p, &phase));
+    if (phase.together)
+        return dcv_agree(compute_together(r, p), r->speaks);
     TOGETHER(r, begin_phase(r, p, &phase));
     pass_work(r);
     TOGETHER(r, outcome(r));

@@ -63,6 +63,11 @@ static void start(void)
     MPI_Comm_free_keyval(&key);
 }
 
+int wire_comm(void)
+{
+    return wire_size(WIRE_WORLD) > 1 ? (int)MPI_Comm_c2f(wire.comm[WIRE_WORLD]) : -1;
+}
+
 int wire_rank(wire_group g)
 {
     start();

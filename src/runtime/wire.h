@@ -35,6 +35,9 @@ typedef enum wire_group { WIRE_WORLD, WIRE_NODE, WIRE_N_GROUPS } wire_group;
 int wire_rank(wire_group g);
 int wire_size(wire_group g);
 
+/* The world for libraries that pass messages of their own: MPI_Comm_c2f(); -1: one rank. */
+int wire_comm(void);
+
 /* Post the receives, and take them back (collective: no message may be under way). */
 void wire_listen(void);
 void wire_deaf(void);

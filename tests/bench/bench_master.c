@@ -66,7 +66,7 @@ static double run(const char *file, int64_t n, bool disk)
                                .workers = 1,
                                .threads = 1,
                                .progress = DCV_PROGRESS_NONE};
-    const dcv_phase phase = {"bench", n, n, 0, 0};
+    const dcv_phase phase = {"bench", n, n, 0, 0, false};
     master *m;
     if (master_new(&mo, &m) != DCV_OK || master_phase(m, 0, &phase) != DCV_OK) {
         fprintf(stderr, "%s\n", dcv_message());

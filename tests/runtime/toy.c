@@ -107,7 +107,7 @@ static dcv_status toy_phase(dcv_job *j, int p, dcv_phase *out)
 {
     (void)j;
     *out = (dcv_phase){p ? "shift" : "square", (opt.items + opt.per_unit - 1) / opt.per_unit, opt.items,
-                       p || opt.empty ? 0 : sizeof(toy_state), p ? 0 : opt.chain};
+                       p || opt.empty ? 0 : sizeof(toy_state), p ? 0 : opt.chain, false};
     return DCV_OK;
 }
 
