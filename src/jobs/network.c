@@ -177,6 +177,8 @@ dcv_status dcv_network_open(dcv_network *net, const dcv_config *c, const dcv_net
     net->own = own;
     net->config = c;
     net->threads = threads;
+    net->parts = 1;
+    net->group = DCV_GROUP;
     net->id_status = net->id_width = net->id_height = net->id_extent = -1;
     own->thread = dcv_alloc((size_t)threads, sizeof *own->thread);
     if (!own->thread)
@@ -186,6 +188,9 @@ dcv_status dcv_network_open(dcv_network *net, const dcv_config *c, const dcv_net
 
 static void view_free(dcv_network *net, dcv_view *v)
 {
+    const dcv_network_options *o = &((const own_part *)net->own)->options;
+    if (o->close_view && v->own)
+        o->close_view(o->ctx, v);
     dcv_walk_free(v->walk);
     if (v->engine != net->engine) {
         dcv_engine_free(v->engine);
@@ -297,19 +302,19 @@ dcv_status dcv_network_declare(dcv_network *net, dcv_store *s)
 typedef struct unit_input {
     int64_t first;
     int n;
-    bool read;
+    bool read, row; /* rows of /inputs are this unit's to write */
     dcv_item *item;
     char **error; /* [n] NULL: read */
 } unit_input;
 
 int64_t dcv_network_units(const dcv_network *net)
 {
-    return (net->dataset->n + net->unit_items - 1) / net->unit_items;
+    return (net->dataset->n + net->unit_items - 1) / net->unit_items * net->parts;
 }
 
 int64_t dcv_network_unit_items(const dcv_network *net, int64_t unit)
 {
-    const int64_t left = net->dataset->n - unit * net->unit_items;
+    const int64_t left = net->dataset->n - unit / net->parts * net->unit_items;
     return left < net->unit_items ? left : net->unit_items;
 }
 
@@ -364,7 +369,8 @@ static dcv_status read_items(const dcv_network *net, unit_input *u, int from, in
 
 static dcv_status fill_unit(const dcv_network *net, int64_t unit, unit_input *u)
 {
-    u->first = unit * net->unit_items;
+    u->first = unit / net->parts * net->unit_items;
+    u->row = unit % net->parts == 0;
     u->n = (int)dcv_network_unit_items(net, unit);
     u->item = dcv_alloc((size_t)u->n, sizeof *u->item);
     u->error = dcv_alloc((size_t)u->n, sizeof *u->error);
@@ -388,7 +394,7 @@ dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input)
 
 /* --- Views ------------------------------------------------------------------------ */
 
-static dcv_status view_new(dcv_network *net, const dcv_dims *dims, dcv_view *v)
+static dcv_status view_walk(dcv_network *net, const dcv_dims *dims, dcv_view *v)
 {
     v->dims = *dims;
     if (dcv_dims_equal(dims, &net->graph->value[net->graph->in[0]].dims)) {
@@ -400,6 +406,13 @@ static dcv_status view_new(dcv_network *net, const dcv_dims *dims, dcv_view *v)
     DCV_TRY(compile(net, v->graph, &v->engine));
     DCV_TRY(dcv_engine_pack_own(v->engine));
     return dcv_walk_new(v->engine, &v->walk);
+}
+
+static dcv_status view_new(dcv_network *net, const dcv_dims *dims, dcv_view *v)
+{
+    const dcv_network_options *o = &((const own_part *)net->own)->options;
+    DCV_TRY(view_walk(net, dims, v));
+    return o->open_view ? o->open_view(o->ctx, v) : DCV_OK;
 }
 
 dcv_status dcv_network_view_bytes(const dcv_network *net, const dcv_dims *dims, int64_t *bytes)
@@ -463,7 +476,8 @@ dcv_status dcv_network_put_row(const dcv_network *net, const dcv_item *it, int64
 static dcv_status fail_item(const dcv_network *net, const unit_input *u, int i, const dcv_unit_actions *a,
                             dcv_result *r)
 {
-    DCV_TRY(dcv_network_put_row(net, NULL, u->first + i, r));
+    if (u->row)
+        DCV_TRY(dcv_network_put_row(net, NULL, u->first + i, r));
     DCV_TRY(dcv_result_fail_item(r, u->first + i, u->error[i]));
     return a->failed ? a->failed(a->ctx, u->first + i, r) : DCV_OK;
 }
@@ -471,9 +485,10 @@ static dcv_status fail_item(const dcv_network *net, const unit_input *u, int i, 
 dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const char *message, const dcv_unit_actions *a,
                                  dcv_result *r)
 {
-    const int64_t first = unit * net->unit_items, n = dcv_network_unit_items(net, unit);
+    const int64_t first = unit / net->parts * net->unit_items, n = dcv_network_unit_items(net, unit);
     for (int64_t i = first; i < first + n; i++) {
-        DCV_TRY(dcv_network_put_row(net, NULL, i, r));
+        if (unit % net->parts == 0)
+            DCV_TRY(dcv_network_put_row(net, NULL, i, r));
         DCV_TRY(dcv_result_fail_item(r, i, message));
         if (a->failed)
             DCV_TRY(a->failed(a->ctx, i, r));
@@ -481,11 +496,11 @@ dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const cha
     return DCV_OK;
 }
 
-/* Items of the next group: readable, of one size, at most DCV_GROUP, none beyond to.  Returns where it ends. */
-static int next_group(const unit_input *u, int from, int to, int *at, int *n)
+/* Items of the next group: readable, of one size, no more than most, none beyond to.  Returns where it ends. */
+static int next_group(const unit_input *u, int from, int to, int most, int *at, int *n)
 {
     int i = from;
-    for (*n = 0; i < to && *n < DCV_GROUP; i++) {
+    for (*n = 0; i < to && *n < most; i++) {
         if (u->error[i])
             continue;
         if (*n > 0 && !dcv_dims_equal(&u->item[i].dims, &u->item[at[0]].dims))
@@ -540,7 +555,8 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
     }
     if (a->group)
         DCV_TRY(a->group(a->ctx, view, item, n));
-    dcv_walk_forward(view->walk, n, input, a->see, a->ctx);
+    if (!a->knows || n > 1 || !a->knows(a->ctx, view, item[0]))
+        dcv_walk_forward(view->walk, n, input, a->see, a->ctx);
     if (a->walked)
         DCV_TRY(a->walked(a->ctx, view, item, n, picture, r));
     for (int k = 0; k < n; k++) {
@@ -549,7 +565,7 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
             DCV_TRY(refuse_item(u, at[k]));
         else
             DCV_TRY(done);
-        if (done == DCV_OK)
+        if (done == DCV_OK && u->row)
             DCV_TRY(dcv_network_put_row(net, &u->item[at[k]], item[k], r));
         dcv_item_clear(&u->item[at[k]]);
     }
@@ -565,7 +581,7 @@ static dcv_status compute_unit(dcv_network *net, int thread, unit_input *u, cons
             DCV_TRY(read_items(net, u, from, to));
         }
         for (int i = from; i < to;) {
-            const int end = next_group(u, i, to, at, &n);
+            const int end = next_group(u, i, to, net->group, at, &n);
             if (n > 0)
                 DCV_TRY(walk_group(net, thread, u, at, n, a, r));
             for (; i < end; i++)
@@ -605,12 +621,13 @@ dcv_status dcv_network_job_phase(dcv_job *job, int p, dcv_phase *out)
 int64_t dcv_network_job_items(const dcv_job *job, int p, int64_t unit)
 {
     (void)p;
-    return dcv_network_unit_items(net_of(job), unit);
+    return unit % net_of(job)->parts ? 0 : dcv_network_unit_items(net_of(job), unit); /* a picture counts once */
 }
 
 double dcv_network_job_gflop(const dcv_job *job, int p, int64_t unit)
 {
-    return net_of(job)->item_gflop * (double)dcv_network_job_items(job, p, unit);
+    (void)p;
+    return net_of(job)->item_gflop / (double)net_of(job)->parts * (double)dcv_network_unit_items(net_of(job), unit);
 }
 
 dcv_status dcv_network_job_read(dcv_job *job, int p, int64_t unit, void **input)

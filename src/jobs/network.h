@@ -13,6 +13,15 @@
 
 typedef struct dcv_network dcv_network;
 
+/* One network compiled for one input size, and one thread's walk over it. */
+typedef struct dcv_view {
+    dcv_dims dims; /* of the input, [1,C,H,W] */
+    dcv_graph *graph;
+    dcv_engine *engine;
+    dcv_walk *walk;
+    void *own; /* the job's: see open_view */
+} dcv_view;
+
 typedef struct dcv_network_options {
     /* Values that the walk must show, by name, for a graph of any size; NULL: none. */
     dcv_status (*choose)(void *ctx, const dcv_graph *g, int *seen, int *n_seen);
@@ -22,16 +31,13 @@ typedef struct dcv_network_options {
     bool no_data;  /* there is no data set: the job makes what it walks, of the shape that the file or input_shape fixes
                     */
     bool one_view; /* a thread keeps the engine of the last size alone */
-    bool many_sizes; /* views of other sizes than the data set's are asked for */
+    bool many_sizes; /* views of other sizes than the data set's are asked for, or other engines: the model's weights
+                        stay */
+    /* What the job keeps with each view: made after it, freed before it; may be NULL.  DCV_EDATA: the network, or the
+     * job, cannot take that size. */
+    dcv_status (*open_view)(void *ctx, dcv_view *view);
+    void (*close_view)(void *ctx, dcv_view *view);
 } dcv_network_options;
-
-/* One network compiled for one input size, and one thread's walk over it. */
-typedef struct dcv_view {
-    dcv_dims dims; /* of the input, [1,C,H,W] */
-    dcv_graph *graph;
-    dcv_engine *engine;
-    dcv_walk *walk;
-} dcv_view;
 
 struct dcv_network {
     const dcv_config *config;
@@ -43,6 +49,8 @@ struct dcv_network {
     dcv_backend_kind backend;
     int threads;
     int64_t unit_items; /* pictures per unit */
+    int64_t parts;      /* 1, or units per picture where unit_items is 1: unit u is part u % parts */
+    int group;          /* pictures of a walk, DCV_GROUP or less */
     double item_gflop;
     bool whole_units;                              /* a unit's inputs are read ahead */
     int id_status, id_width, id_height, id_extent; /* data sets under /inputs; -1: not there */
@@ -84,12 +92,14 @@ dcv_status dcv_network_view_bytes(const dcv_network *net, const dcv_dims *dims, 
 /* What the last message says of the network, without its file: a result must not depend on where that is. */
 const char *dcv_network_message(const dcv_network *net);
 
-/* What a job does with a unit's items, each of them may be NULL: group is called before the walk over up to DCV_GROUP
- * of them, see for each observed value (picture is its place in the group), walked after the walk of a group (picture:
- * the inputs), done for each of its items; failed for an item that could not be read, or that done has refused with
- * DCV_EDATA before anything of it was put.  All in item order. */
+/* What a job does with a unit's items, each of them may be NULL: knows is asked first, and where it says so, there is
+ * no walk (of a group of one, which the job has kept from an earlier unit); group is called before the walk over up to
+ * DCV_GROUP of them, see for each observed value (picture is its place in the group), walked after the walk of a group
+ * (picture: the inputs), done for each of its items; failed for an item that could not be read, or that done has
+ * refused with DCV_EDATA before anything of it was put.  All in item order. */
 typedef struct dcv_unit_actions {
     void *ctx;
+    bool (*knows)(void *ctx, const dcv_view *view, int64_t item);
     dcv_observe_fn see;
     dcv_status (*group)(void *ctx, const dcv_view *view, const int64_t *item, int n);
     dcv_status (*walked)(void *ctx, const dcv_view *view, const int64_t *item, int n, const float *const *picture,
