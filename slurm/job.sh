@@ -74,6 +74,7 @@ while :; do
     echo "deconvoy: exit $code; going on with $(wc -l <<< "$alive") nodes" >&2
 done
 
+[ -n "$asked" ] && [ "$code" = 138 ] && code=75 # asked while ranks were only just being loaded
 if [ "$code" = 75 ] && [ "$asked" != term ] && [ -n "$SLURM_JOB_ID" ] &&
     [ "${SLURM_RESTART_COUNT:-0}" -lt "$requeue" ]; then
     scontrol requeue "$SLURM_JOB_ID" # of a task of an array, its own number

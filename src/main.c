@@ -8,6 +8,9 @@
 #include "calls/help.h"
 #include "deconvoy/log.h"
 #include "deconvoy/run.h"
+#include "deconvoy/stop.h"
+
+DCV_STOP_BLOCK_AT_START;
 
 /* What was printed must have arrived: a full disk behind stdout is an error like any other. */
 static dcv_status flush_output(void)
@@ -39,8 +42,10 @@ static dcv_status prepare(const dcv_call *call, int argc, char **argv)
     dcv_log_quiet(dcv_env_rank() > 0 || dcv_env_again());
     dcv_status st = call->before ? call->before(argc - 1, argv + 1) : DCV_OK;
     dcv_log_quiet(dcv_env_rank() > 0);
+    dcv_stop_unblock(); /* caught by now, or to end us as ever */
     if (st == DCV_OK && call->computes) {
         dcv_env_want_one_thread();
+        dcv_env_want_some_cpu();
         dcv_env_apply(argv);
     }
     return st;

@@ -19,6 +19,10 @@ dcv_status dcv_backend_choose(dcv_backend_kind *out) DCV_MUST_USE;
 /* "onednn 2.6.3 avx512" -- back end, version and instruction set: `numerics` of the contract. */
 const char *dcv_backend_numerics(dcv_backend_kind b);
 
+/* Use no instruction set above set (0 less than AVX2, 1 AVX2, 2 AVX-512) from here on: before any engine is made, and
+ * before numerics are asked for.  DCV_EUNSUPPORTED where a library cannot. */
+dcv_status dcv_backend_limit(int set) DCV_MUST_USE;
+
 #define DCV_GROUP 8 /* pictures a walk takes at most: the fixed height of dense products */
 
 typedef struct dcv_engine dcv_engine;

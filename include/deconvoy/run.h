@@ -25,6 +25,9 @@ char *dcv_run_numerics(const dcv_config *c) DCV_MUST_USE;
  * on one rank, for which *speaks is set. */
 dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_options *o, bool *speaks) DCV_MUST_USE;
 
+/* The least of the ranks' values, to all.  Collective. */
+int dcv_least(int mine);
+
 /* Print what a run would do: units, GFLOP, memory per rank and node, bytes of output.  Local, no MPI. */
 dcv_status dcv_check(const dcv_job_kind *kind, const dcv_config *c, int ranks, FILE *to) DCV_MUST_USE;
 

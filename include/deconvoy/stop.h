@@ -13,6 +13,16 @@ void dcv_stop_ask(int signal);
 /* The signal that asked, 0: none. */
 int dcv_stop_asked(void);
 
+/* A program that will catch these signals blocks them as its very first act, before libraries have been started: one
+ * that comes then waits until it can be caught.
+ *
+ *     DCV_STOP_BLOCK_AT_START;   at file level of the program, not of a library
+ */
+void dcv_stop_block(void);
+void dcv_stop_unblock(void);
+#define DCV_STOP_BLOCK_AT_START                                                                                        \
+    __attribute__((section(".preinit_array"), used)) static void (*const dcv_stop_at_start)(void) = dcv_stop_block
+
 /* DCV_ESTOP "stopped while DOING; run again to go on" if somebody asked. */
 dcv_status dcv_stop_check(const char *doing) DCV_MUST_USE;
 

@@ -2,13 +2,15 @@
 #include "calls/env.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include "deconvoy/stop.h"
 
-static bool wanted; /* something is not yet as asked for */
+static bool wanted;     /* something is not yet as asked for */
+static bool cpu_wanted; /* an instruction set was asked for */
 static const char mark[] = "DECONVOY_STARTED_AGAIN";
 
 static int number_in(const char *const *names, int n, int missing)
@@ -49,31 +51,121 @@ void dcv_env_want_one_thread(void)
     dcv_env_want("OMP_NUM_THREADS", "1");
 }
 
+/* What a machine may have; sets in ascending order, as runtime.cpu counts them. */
+enum { HAS_SSE42 = 1, HAS_AVX = 2, HAS_FMA4 = 4, HAS_AVX2 = 8, HAS_AVX512 = 16, HAS_BF16 = 32 };
+enum { GENERIC, AVX2, AVX512, N_SETS };
+
+static unsigned machine(void)
+{
+    unsigned has = 0;
+#if defined(__x86_64__)
+    has |= __builtin_cpu_supports("sse4.2") ? HAS_SSE42 : 0;
+    has |= __builtin_cpu_supports("avx") ? HAS_AVX : 0;
+    has |= __builtin_cpu_supports("fma4") ? HAS_FMA4 : 0;
+    has |= __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? HAS_AVX2 : 0;
+    has |= __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+               ? HAS_AVX512
+               : 0;
+    has |= __builtin_cpu_supports("avx512bf16") ? HAS_BF16 : 0;
+#endif
+    return has;
+}
+
+static const struct {
+    unsigned needs;
+    const char *name, *onednn, *openblas;
+} sets[N_SETS] = {{0, "generic", NULL, NULL},
+                  {HAS_AVX2, "avx2", "AVX2", "Haswell"},
+                  {HAS_AVX512, "avx512", "AVX512_CORE", "SkylakeX"}};
+
+/* OpenBLAS's kernels, and what they need: it takes whatever it is told to. */
+static const struct {
+    const char *name;
+    unsigned needs;
+} cores[] = {
+    {"Prescott", 0},
+    {"Core2", 0},
+    {"Nehalem", HAS_SSE42},
+    {"Sandybridge", HAS_AVX},
+    {"Bulldozer", HAS_AVX | HAS_FMA4},
+    {"Piledriver", HAS_AVX | HAS_FMA4},
+    {"Steamroller", HAS_AVX | HAS_FMA4},
+    {"Excavator", HAS_AVX2 | HAS_FMA4},
+    {"Haswell", HAS_AVX2},
+    {"Zen", HAS_AVX2},
+    {"SkylakeX", HAS_AVX512},
+    {"Cooperlake", HAS_AVX512 | HAS_BF16},
+    {"SapphireRapids", HAS_AVX512 | HAS_BF16},
+};
+
+/* The highest set that oneDNN's variables allow. */
+static int allowed(void)
+{
+    static const char *const names[] = {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"};
+    int most = AVX512;
+    for (int i = 0; i < 2; i++) {
+        const char *v = getenv(names[i]);
+        if (!v || !*v || !strcmp(v, "ALL") || !strcmp(v, "DEFAULT") || !strncmp(v, "AVX512_CORE", 11))
+            continue;
+        const int is = !strncmp(v, "AVX2", 4) ? AVX2 : GENERIC;
+        most = is < most ? is : most;
+    }
+    return most;
+}
+
+/* May this process use it? */
+static bool has(unsigned needs)
+{
+    const int most = allowed();
+    unsigned may = machine();
+    may &= most < AVX512 ? ~(unsigned)(HAS_AVX512 | HAS_BF16) : ~0U;
+    may &= most < AVX2 ? ~(unsigned)HAS_AVX2 : ~0U;
+    return (may & needs) == needs;
+}
+
+int dcv_env_cpu(void)
+{
+    int set = AVX512;
+    while (set > GENERIC && !has(sets[set].needs))
+        set--;
+    return set;
+}
+
+/* Both libraries by name, also where the highest set is meant: what OpenBLAS finds out by itself depends on the
+ * machine's maker, and kernels of one set differ in their bits. */
 void dcv_env_want_cpu(int cpu)
 {
-    static const struct {
-        const char *onednn, *openblas;
-    } sets[] = {{NULL, NULL}, {"AVX2", "Haswell"}, {"AVX512_CORE", "SkylakeX"}};
-    if (!sets[cpu].onednn)
+    int set = cpu > 0 ? cpu : dcv_env_cpu();
+    while (set > GENERIC && !has(sets[set].needs)) /* the highest there is then is less */
+        set--;
+    cpu_wanted = true;
+    if (set == GENERIC)
         return;
-    if (cpu == 2 && !__builtin_cpu_supports("avx512f")) /* the highest there is then is less */
-        return;
-    dcv_env_want("ONEDNN_MAX_CPU_ISA", sets[cpu].onednn);
-    dcv_env_want("DNNL_MAX_CPU_ISA", sets[cpu].onednn);
-    dcv_env_want("OPENBLAS_CORETYPE", sets[cpu].openblas);
+    dcv_env_want("ONEDNN_MAX_CPU_ISA", sets[set].onednn);
+    dcv_env_want("DNNL_MAX_CPU_ISA", sets[set].onednn);
+    dcv_env_want("OPENBLAS_CORETYPE", sets[set].openblas);
+}
+
+void dcv_env_want_some_cpu(void)
+{
+    if (!cpu_wanted)
+        dcv_env_want_cpu(0);
 }
 
 void dcv_env_want_numerics(const char *numerics)
 {
     const char *last = strrchr(numerics, ' ');
-    if (!last)
-        return;
-    if (!strcmp(last + 1, "avx2"))
-        dcv_env_want_cpu(1);
-    else if (!strcmp(last + 1, "avx512"))
-        dcv_env_want_cpu(2);
-    else if (!strncmp(numerics, "blas ", 5))
-        dcv_env_want("OPENBLAS_CORETYPE", last + 1);
+    const bool blas = !strncmp(numerics, "blas ", 5);
+    for (int set = AVX2; last && !blas && set < N_SETS; set++)
+        if (!strcmp(last + 1, sets[set].name) && set <= dcv_env_cpu()) {
+            dcv_env_want_cpu(set);
+            return;
+        }
+    dcv_env_want_cpu(0);
+    for (size_t i = 0; last && blas && i < sizeof cores / sizeof *cores; i++)
+        if (!strcasecmp(last + 1, cores[i].name) && has(cores[i].needs))
+            dcv_env_want("OPENBLAS_CORETYPE", cores[i].name);
 }
 
 /* The mark is taken out of the environment at once: it is not for the processes that we start. */
@@ -85,17 +177,6 @@ bool dcv_env_again(void)
         (void)unsetenv(mark);
     }
     return again;
-}
-
-/* A new image of the program has the handlers of none: what asks for an end meanwhile is kept until it has its own. */
-static void hold_signals(int how)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    (void)sigprocmask(how, &set, NULL);
 }
 
 /* By its path, so that ps and pgrep go on calling the process by the program's name; where the file has been moved or
@@ -113,13 +194,11 @@ static void exec_self(char **argv)
 
 void dcv_env_apply(char **argv)
 {
-    if (dcv_env_again())
-        hold_signals(SIG_UNBLOCK);
     if (!wanted || dcv_env_again() || setenv(mark, "1", 1) != 0)
         return;
-    hold_signals(SIG_BLOCK);
+    dcv_stop_block(); /* a new image has no handlers; what asks for an end meanwhile waits until it has */
     exec_self(argv);
-    hold_signals(SIG_UNBLOCK);
+    dcv_stop_unblock();
     (void)unsetenv(mark);
 }
 

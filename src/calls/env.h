@@ -17,8 +17,13 @@ void dcv_env_want(const char *name, const char *value);
 /* BLAS and OpenMP on one thread each: threads are ours. */
 void dcv_env_want_one_thread(void);
 
-/* runtime.cpu: highest instruction set of BLAS and oneDNN. */
+/* Instruction sets: 0 less than AVX2, 1 AVX2, 2 AVX-512.  The highest that this process may use: the machine has it, and
+ * oneDNN's own variables allow it. */
+int dcv_env_cpu(void);
+
+/* runtime.cpu: highest instruction set of BLAS and oneDNN; 0: auto. */
 void dcv_env_want_cpu(int cpu);
+void dcv_env_want_some_cpu(void); /* auto, unless something was asked for */
 
 /* The instruction set that a result's `numerics` ends with ("onednn 2.6.3 avx2", "blas 0.3.21 Haswell"), where this
  * machine has it. */

@@ -2,6 +2,7 @@
 #include "calls/call.h"
 #include "calls/env.h"
 #include "calls/jobconfig.h"
+#include "deconvoy/engine.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/run.h"
 
@@ -45,11 +46,20 @@ static dcv_status before(int argc, char **argv)
     return dcv_env_rank() > 0 || dcv_env_again() ? DCV_OK : dcv_dataset_probe(config);
 }
 
+/* Ranks on machines of several kinds compute with what all of them have. */
+static dcv_status level(void)
+{
+    const int mine = dcv_env_cpu(), least = dcv_least(mine);
+    return least < mine ? dcv_backend_limit(least) : DCV_OK;
+}
+
 static dcv_status run(int argc, char **argv, int *exit_code)
 {
     (void)argc, (void)argv, (void)exit_code;
     bool speaks;
-    const dcv_status st = dcv_run(kind, config, &options, &speaks);
+    dcv_status st = dcv_agree(level(), &speaks);
+    if (st == DCV_OK)
+        st = dcv_run(kind, config, &options, &speaks);
     if (!speaks)
         dcv_message_clear();
     dcv_config_free(config);

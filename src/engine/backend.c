@@ -34,6 +34,16 @@ const dcv_backend *dcv_backend_of(dcv_backend_kind kind)
     return table[kind];
 }
 
+dcv_status dcv_backend_limit(int set)
+{
+    DCV_CHECK(set >= 0 && set <= 2);
+    DCV_TRY(dcv_backend_blas.limit(set));
+#ifdef DCV_HAVE_ONEDNN
+    DCV_TRY(dcv_backend_onednn.limit(set));
+#endif
+    return DCV_OK;
+}
+
 const char *dcv_backend_numerics(dcv_backend_kind b)
 {
     return dcv_backend_of(b)->numerics();

@@ -31,6 +31,8 @@ typedef struct dcv_backend {
     const char *name;
     /* "onednn 2.6.3 avx512": name, version, instruction set. */
     const char *(*numerics)(void);
+    /* dcv_backend_limit() */
+    dcv_status (*limit)(int set);
     /* Let this thread's calls run on this thread alone. */
     void (*one_thread)(void);
     /* Channel block that this machine's kernels like: 1, 8 or 16. */

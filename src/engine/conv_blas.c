@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "engine/conv.h"
 #include "engine/vector.h"
@@ -35,6 +36,20 @@ static const char *numerics(void)
     sscanf(openblas_get_config(), "OpenBLAS %63s", version);
     snprintf(text, sizeof text, "blas %s %s", version, openblas_get_corename());
     return text;
+}
+
+/* OpenBLAS chooses its kernels as it is loaded, but chooses again if asked; a build for one machine has no choice. */
+__attribute__((weak)) extern void gotoblas_dynamic_init(void);
+__attribute__((weak)) extern void gotoblas_dynamic_quit(void);
+
+static dcv_status limit(int set)
+{
+    static const char *const core[] = {"Nehalem", "Haswell", "SkylakeX"};
+    if (!gotoblas_dynamic_init || !gotoblas_dynamic_quit || setenv("OPENBLAS_CORETYPE", core[set], 1))
+        return dcv_fail(DCV_EUNSUPPORTED, "this OpenBLAS cannot be told to use kernels for %s", core[set]);
+    gotoblas_dynamic_quit();
+    gotoblas_dynamic_init();
+    return DCV_OK;
 }
 
 static void one_thread(void)
@@ -295,6 +310,7 @@ static const char *kernel(const dcv_conv *c)
 const dcv_backend dcv_backend_blas = {
     .name = "blas",
     .numerics = numerics,
+    .limit = limit,
     .one_thread = one_thread,
     .block = block,
     .layout = layout,

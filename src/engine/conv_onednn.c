@@ -109,6 +109,13 @@ static const char *numerics(void)
     return text;
 }
 
+static dcv_status limit(int set)
+{
+    static const dnnl_cpu_isa_t isa[] = {dnnl_cpu_isa_sse41, dnnl_cpu_isa_avx2, dnnl_cpu_isa_avx512_core};
+    DNNL_TRY(dnnl_set_max_cpu_isa(isa[set]));
+    return DCV_OK;
+}
+
 static int block(void)
 {
     return has_avx512() ? 16 : dnnl_get_effective_cpu_isa() ? 8 : 1;
@@ -603,6 +610,7 @@ static const char *kernel(const dcv_conv *c)
 const dcv_backend dcv_backend_onednn = {
     .name = "onednn",
     .numerics = numerics,
+    .limit = limit,
     .one_thread = one_thread,
     .block = block,
     .layout = layout,

@@ -8,6 +8,13 @@ static const int weight[DCV_N_STATUS] = {
     [DCV_ECONFIG] = 5, [DCV_EUSAGE] = 6, [DCV_ENOMEM] = 7,   [DCV_EIO] = 8,   [DCV_EINTERNAL] = 9,
 };
 
+int dcv_least(int mine)
+{
+    int32_t most = -mine;
+    wire_max_i32(WIRE_WORLD, &most, 1);
+    return -most;
+}
+
 dcv_status dcv_agree(dcv_status mine, bool *speaks)
 {
     const int size = wire_size(WIRE_WORLD), rank = wire_rank(WIRE_WORLD);

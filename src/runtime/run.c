@@ -96,7 +96,7 @@ static dcv_status same_inputs(run *r)
                           "%s: not the same files on all ranks: manifest's SHA-256 %s on rank 0, %s on rank %d",
                           r->c->dataset.source ? r->c->dataset.source : "data set", all[0].data, all[i].data, i);
         else if (strcmp(all[0].numerics, all[i].numerics))
-            st = dcv_fail(DCV_ECONFIG, "rank 0 computes with %s, rank %d with %s; runtime.cpu: avx2 makes them equal",
+            st = dcv_fail(DCV_ECONFIG, "rank 0 computes with %s, rank %d with %s; expected the same libraries everywhere",
                           all[0].numerics, i, all[i].numerics);
     }
     dcv_free(all);
@@ -585,7 +585,6 @@ dcv_status dcv_run(const dcv_job_kind *kind, const dcv_config *c, const dcv_run_
     if (st == DCV_ESTOP)
         keep_early_facts(&r);
     wire_deaf();
-    signals_restore();
     faults_unwatch();
     dcv_free(r.faults.at);
     worker_free(r.worker);

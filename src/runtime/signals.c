@@ -6,26 +6,16 @@
 #include "runtime/signals.h"
 
 static const int stops[] = {SIGUSR1, SIGTERM, SIGINT};
-enum { N_STOPS = sizeof stops / sizeof *stops };
 
-static int caught;
-static struct sigaction before[N_STOPS];
-
+/* For good: a signal that comes between the last step and the end of the process must not end it in another way. */
 void signals_catch(void)
 {
-    struct sigaction a = {.sa_handler = dcv_stop_ask, .sa_flags = SA_RESTART};
-    sigemptyset(&a.sa_mask);
-    if (caught)
-        return;
+    const struct sigaction a = {.sa_handler = dcv_stop_ask, .sa_flags = SA_RESTART};
+    static int caught;
+    if (!caught)
+        dcv_stop_ask(0);
     caught = 1;
-    dcv_stop_ask(0);
-    for (int i = 0; i < N_STOPS; i++)
-        sigaction(stops[i], &a, &before[i]);
-}
-
-void signals_restore(void)
-{
-    caught = 0;
-    for (int i = 0; i < N_STOPS; i++)
-        sigaction(stops[i], &before[i], NULL);
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
+        sigaction(stops[i], &a, NULL);
+    dcv_stop_unblock();
 }

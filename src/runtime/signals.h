@@ -2,8 +2,7 @@
 #ifndef DCV_RUNTIME_SIGNALS_H
 #define DCV_RUNTIME_SIGNALS_H
 
-/* Catch them from here on, and restore what was there before. */
+/* Catch them from here to the end of the process. */
 void signals_catch(void);
-void signals_restore(void);
 
 #endif

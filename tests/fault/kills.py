@@ -65,7 +65,7 @@ def main():
     random.seed(seed)
     want = open(reference, "rb").read()
     count = dict.fromkeys(KINDS, 0)
-    finished = differing = hung = wrong = stray = starts = waited = 0
+    finished = differing = hung = wrong = stray = starts = waited = deaf = 0
     whole_s = float(os.environ.get("KILL_WITHIN_S", "3"))
     done = False
     while sum(count.values()) < times or not done:
@@ -81,6 +81,9 @@ def main():
                 kind = random.choice(KINDS)
                 count[kind] += 1
                 strike(kind, run)
+                if sum(count.values()) % 50 == 0:
+                    print(f"{sum(count.values())} kills, {starts} starts, {finished} finished, {differing} differing, "
+                          f"{hung} hung, {wrong} wrong exits", flush=True)
         try:
             err = run.communicate(timeout=LIMIT_S)[1]
         except subprocess.TimeoutExpired:
@@ -102,13 +105,15 @@ def main():
             os.unlink(output)
         elif run.returncode == 75 and b"is being written by" in err:
             waited += 1  # ranks outlive a killed mpirun for a moment, and hold the output
+        elif kind == "usr1" and run.returncode in (-signal.SIGUSR1, 128 + signal.SIGUSR1) and not os.path.exists(output):
+            deaf += 1  # mpirun itself, or a rank that is only just being loaded, does not listen yet
         elif kind is None or kind == "usr1" and run.returncode != 75:
             wrong += 1
             print(f"exit {run.returncode} after {kind} at {n} ranks: {err[-400:]}")
             if wrong > 3:
                 break
     print(f"{sum(count.values())} kills {count}, {starts} starts, {finished} finished, {differing} differing, "
-          f"{hung} hung, {wrong} wrong exits, {stray} stray files, {waited} starts met a dying run")
+          f"{hung} hung, {wrong} wrong exits, {stray} stray files, {waited} starts met a dying run, {deaf} USR1 before anybody listened")
     return 1 if differing or hung or wrong or stray else 0
 
 

@@ -12,7 +12,7 @@ function(dcv_runtime_script name)
 endfunction()
 dcv_runtime_script(ranks LABELS "mpi" TIMEOUT 300)
 dcv_runtime_script(refusals LABELS "mpi" TIMEOUT 120)
-foreach(name merge submit)
+foreach(name merge submit levels)
   add_test(NAME runtime/${name} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/runtime/${name}.sh $<TARGET_FILE:deconvoy> ${MPIEXEC_EXECUTABLE}
            WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
   set_tests_properties(runtime/${name} PROPERTIES LABELS "mpi" TIMEOUT 200 PROCESSORS 2 SKIP_RETURN_CODE 77

@@ -24,6 +24,8 @@
 #include "deconvoy/run.h"
 #include "deconvoy/stop.h"
 
+DCV_STOP_BLOCK_AT_START;
+
 typedef struct toy_options {
     int64_t items, per_unit, sleep_us, fail_every, ranks_differ, data_error_at, fault_at, signal, empty, slow_us,
         phases, chain, bad_at, open_us, stop_at_end;
