@@ -5,6 +5,7 @@
 
 #include "runtime/blocks.h"
 #include "runtime/file.h"
+#include "runtime/fold.h"
 #include "runtime/master.h"
 #include "runtime/plan.h"
 #include "runtime/progress.h"
@@ -16,8 +17,6 @@
 #include "deconvoy/stop.h"
 
 #define COMMIT_S          0.2 /* between two syncs of the journal */
-#define FOLD_S            4.0 /* the running state is written at least this often while blocks come in */
-#define FOLD_BLOCKS       256 /* and after so many, so that their files do not pile up */
 #define DEADLINE_MARGIN_S 1.0 /* for syncing and reporting */
 
 typedef struct commit { /* units whose records are on their way to the disk */
@@ -50,12 +49,7 @@ struct master {
     int64_t n_pending;
     bool stopping, stops_sent;
     failures *failures;
-    void *state, *block; /* running fold, and room for one block's state */
-    size_t state_bytes;
-    int64_t folded; /* blocks */
-    int64_t kept;   /* of them in the running state on disk */
-    uint32_t kept_generation;
-    double kept_s;
+    fold *fold; /* NULL: the phase gathers nothing */
     resume resume;
     dcv_journal *journal;
     syncer *syncer;
@@ -106,15 +100,14 @@ void master_free(master *m)
     dcv_worklist_free(m->list);
     failures_free(m->failures);
     dcv_free(m->peer);
-    dcv_free(m->state);
-    dcv_free(m->block);
+    fold_free(m->fold);
     dcv_free(m->message);
     dcv_free(m);
 }
 
 void *master_state(master *m)
 {
-    return m->state;
+    return fold_state(m->fold);
 }
 
 failures *master_failures(master *m)
@@ -127,12 +120,10 @@ const master_sums *master_totals(const master *m)
     return &m->sums;
 }
 
-static bool all_folded(const master *m);
-
 bool master_is_through(const master *m)
 {
     /* A phase that a stop found complete must be folded as well, or it would be finished with what there is. */
-    if (m->status == DCV_OK && m->list && !dcv_worklist_left(m->list) && !all_folded(m))
+    if (m->status == DCV_OK && m->list && !dcv_worklist_left(m->list) && !fold_is_complete(m->fold))
         return false;
     for (int r = 0; m->stops_sent && r < m->o.ranks; r++) {
         const peer *q = &m->peer[r];
@@ -185,7 +176,7 @@ dcv_status master_status(const master *m)
 
 static block_place place_of(const master *m, int64_t block)
 {
-    return (block_place){m->o.out, m->o.plan, m->p, block, m->state_bytes};
+    return (block_place){m->o.out, m->o.plan, m->p, block, m->phase.state_bytes};
 }
 
 static void count_items(master *m, dcv_range r)
@@ -219,7 +210,7 @@ static dcv_status usable(master *m, const uint8_t *done, int64_t block, dcv_rang
     const int64_t all = r->count;
     int64_t units = r->count = prefix(done, *r);
     uint32_t generation;
-    if (block < m->folded || (m->phase.chain > 0 && units == all)) {
+    if (block < fold_blocks(m->fold) || (m->phase.chain > 0 && units == all)) {
         r->count = units == all ? all : 0;
         return DCV_OK;
     }
@@ -236,15 +227,6 @@ static dcv_status usable(master *m, const uint8_t *done, int64_t block, dcv_rang
 static dcv_status skip_blocks(master *m, uint8_t *done)
 {
     const int64_t per_block = plan_block_units(&m->phase);
-    const block_place sum = place_of(m, BLOCK_RUNNING);
-    if (m->state) {
-        DCV_TRY(block_read(&sum, -1, m->state, &m->folded, &m->kept_generation));
-        if (m->folded < 0) {
-            m->folded = 0;
-            m->kind->state_clear(m->o.job, m->p, m->state);
-        }
-    }
-    m->kept = m->folded;
     for (int64_t block = 0; block * per_block < m->phase.n_units; block++) {
         dcv_range r = {block * per_block, per_block};
         if (r.first + r.count > m->phase.n_units)
@@ -272,14 +254,14 @@ static void skip_others(master *m)
 static dcv_status skip_done(master *m)
 {
     const int64_t n = m->phase.n_units;
-    if (!m->resume.done[m->p].n && !m->state_bytes)
+    if (!m->resume.done[m->p].n)
         return DCV_OK;
     uint8_t *done = dcv_alloc((size_t)n, 1);
     if (!done)
         return DCV_ENOMEM;
     resume_mark(&m->resume, m->p, done, n);
     dcv_status st = DCV_OK;
-    if (m->state_bytes)
+    if (m->phase.state_bytes)
         st = skip_blocks(m, done);
     else
         for (int64_t k = 0; k < n; k++)
@@ -304,8 +286,7 @@ dcv_status master_phase(master *m, int p, const dcv_phase *phase)
     m->p = p;
     m->phase = *phase;
     m->stopping = m->stops_sent = false;
-    m->n_pending = m->folded = m->kept = m->phase_items = 0;
-    m->kept_generation = 0;
+    m->n_pending = m->phase_items = 0;
     for (int r = 0; r < m->o.ranks; r++)
         m->peer[r] = (peer){.bye_hellos = -1};
     dcv_worklist_free(m->list);
@@ -313,17 +294,11 @@ dcv_status master_phase(master *m, int p, const dcv_phase *phase)
     const dcv_worklist_options o = {phase->n_units, phase->state_bytes > 0, m->o.workers, m->o.threads,
                                     plan_block_units(phase)};
     DCV_TRY(dcv_worklist_new(&o, &m->list));
-    dcv_free(m->state);
-    dcv_free(m->block);
-    m->state = m->block = NULL;
-    m->state_bytes = phase->state_bytes;
-    if (plan_gathers(phase)) {
-        m->state = dcv_alloc(1, m->state_bytes);
-        m->block = dcv_alloc(1, m->state_bytes);
-        if (!m->state || !m->block)
-            return DCV_ENOMEM;
-        m->kind->state_clear(m->o.job, p, m->state);
-    }
+    fold_free(m->fold);
+    m->fold = NULL;
+    const fold_options gather = {m->o.job, m->o.out, m->o.plan, p, *phase, plan_is_slice(m->o.job->config)};
+    if (plan_gathers(phase))
+        DCV_TRY(fold_new(&gather, &m->fold));
     skip_others(m);
     DCV_TRY(skip_done(m));
     progress_begin(&m->progress, (dcv_progress)m->o.progress, m->phase_items);
@@ -553,86 +528,18 @@ static bool commit_some(master *m)
     return true;
 }
 
-/* The blocks of a slice are kept apart. */
-static bool folds(const master *m)
-{
-    return plan_gathers(&m->phase) && !plan_is_slice(m->o.job->config);
-}
-
 dcv_status master_put_partial(master *m, dcv_result *r)
 {
     const block_range mine = plan_blocks(m->o.job->config, &m->phase);
-    block_place at = place_of(m, mine.first);
-    const int64_t bytes = (int64_t)m->state_bytes, per_block = dcv_block_units(m->phase.n_units);
-    for (; at.block < mine.end; at.block++) {
-        const int64_t left = m->phase.n_units - at.block * per_block, want = left < per_block ? left : per_block;
-        int64_t units;
-        uint32_t generation;
-        DCV_TRY(dcv_stop_check("putting states of blocks into the result"));
-        DCV_TRY(block_read(&at, want, m->block, &units, &generation));
-        if (units != want)
-            return dcv_fail(DCV_EIO, "%s: the state of block %lld is gone", m->o.out->final, (long long)at.block);
-        DCV_TRY(dcv_result_put(r, m->o.out->partial_id, (at.block - mine.first) * bytes, bytes, m->block));
-    }
-    return DCV_OK;
+    return fold_put_apart(m->fold, mine.first, mine.end, r);
 }
 
-/* Fold the next block if it is finished. */
-static bool fold(master *m)
+static bool fold_some(master *m)
 {
-    const int64_t per_block = plan_block_units(&m->phase), first = m->folded * per_block;
-    if (!folds(m) || first >= m->phase.n_units || m->status != DCV_OK ||
-        !dcv_worklist_block_is_done(m->list, m->folded))
-        return false;
-    const int64_t want = m->phase.n_units - first < per_block ? m->phase.n_units - first : per_block;
-    const block_place at = place_of(m, m->folded);
-    int64_t units = 0;
-    uint32_t generation;
-    dcv_status st = block_read(&at, want, m->block, &units, &generation);
-    if (st == DCV_OK && units != want)
-        st = dcv_fail(DCV_EIO, "%s: the state of block %lld is gone", m->o.out->final, (long long)m->folded);
-    must(m, st);
-    if (st != DCV_OK)
-        return false;
-    m->kind->state_fold(m->o.job, m->p, m->state, m->block);
-    m->folded++;
-    return true;
-}
-
-/* Blocks that are in the running state on disk need no files of their own. */
-static dcv_status keep_fold(master *m)
-{
-    block_place at = place_of(m, BLOCK_RUNNING);
-    int fd = -1;
-    const uint32_t generation = m->kept_generation + 1;
-    DCV_TRY(block_write(&at, block_slot(0, generation, false), generation, m->folded, m->state, &fd));
-    int err = m->o.out->disk && fdatasync(fd) ? errno : 0;
-    close(fd);
-    if (!err && m->o.out->disk)
-        err = file_sync_folder(m->o.out->folder);
-    if (err)
-        return dcv_fail(DCV_EIO, "%s: running state: %s", m->o.out->final, strerror(err));
-    for (at.block = m->kept; at.block < m->folded; at.block++)
-        block_remove(&at);
-    m->kept = m->folded;
-    m->kept_generation = generation;
-    m->kept_s = now_s();
-    return DCV_OK;
-}
-
-static bool keep_fold_if_due(master *m)
-{
-    const bool last = m->folded * plan_block_units(&m->phase) >= m->phase.n_units;
-    if (m->folded == m->kept || m->status != DCV_OK ||
-        (!last && m->folded - m->kept < FOLD_BLOCKS && now_s() - m->kept_s < FOLD_S))
-        return false;
-    must(m, keep_fold(m));
-    return true;
-}
-
-static bool all_folded(const master *m)
-{
-    return !folds(m) || m->folded * plan_block_units(&m->phase) >= m->phase.n_units;
+    bool any = false;
+    if (m->status == DCV_OK)
+        must(m, fold_step(m->fold, m->list, &any));
+    return any;
 }
 
 static void send_stops(master *m)
@@ -649,9 +556,8 @@ bool master_step(master *m)
         m->stopping = true;
     bool any = serve(m);
     any |= commit_some(m);
-    any |= fold(m);
-    any |= keep_fold_if_due(m);
-    if (!dcv_worklist_left(m->list) && all_folded(m))
+    any |= fold_some(m);
+    if (!dcv_worklist_left(m->list) && fold_is_complete(m->fold))
         m->stopping = true;
     if (m->stopping && !m->stops_sent) {
         m->stops_sent = true;

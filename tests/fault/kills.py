@@ -88,7 +88,8 @@ def main():
             err = run.communicate(timeout=LIMIT_S)[1]
         except subprocess.TimeoutExpired:
             hung += 1
-            print(f"hung: {kind} at {n} ranks")
+            print(f"hung: {kind} at {n} ranks", flush=True)
+            subprocess.run(["ps", "-o", "pid,ppid,stat,wchan:30,etime,args", "-g", str(run.pid)])
             sweep(run)
             err = run.communicate()[1]
         sweep(run)
@@ -105,8 +106,9 @@ def main():
             os.unlink(output)
         elif run.returncode == 75 and b"is being written by" in err:
             waited += 1  # ranks outlive a killed mpirun for a moment, and hold the output
-        elif kind == "usr1" and run.returncode in (-signal.SIGUSR1, 128 + signal.SIGUSR1) and not os.path.exists(output):
-            deaf += 1  # mpirun itself, or a rank that is only just being loaded, does not listen yet
+        elif kind == "usr1" and (run.returncode == -signal.SIGUSR1 or
+                                 run.returncode == 128 + signal.SIGUSR1 and not os.path.exists(output)):
+            deaf += 1  # mpirun itself, or a rank that is only just being loaded, does not listen
         elif kind is None or kind == "usr1" and run.returncode != 75:
             wrong += 1
             print(f"exit {run.returncode} after {kind} at {n} ranks: {err[-400:]}")

@@ -58,7 +58,9 @@ def main():
                 wrong.append(f"stray {stray}")
             if wrong:
                 bad += 1
-                print(f"call {n} of {calls}, {way}: {'; '.join(wrong)}")
+                print(f"call {n} of {calls}, {way}: {'; '.join(wrong)}", flush=True)
+            if tried % 100 == 0:
+                print(f"{tried} faults, {bad} bad", flush=True)
             clear()
     print(f"{tried} faults in {calls} calls, {bad} bad; exit codes {codes}")
     return 1 if bad else 0

@@ -14,6 +14,8 @@ dcv_fault_test(stops 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/stops.sh $<TARGET_
 dcv_fault_test(resume 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/resume.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
 dcv_fault_test(poison 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/poison.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
 
+add_library(fault_time SHARED fault/time_calls.c) # for measuring: README.md
+target_link_libraries(fault_time PRIVATE ${CMAKE_DL_LIBS})
 add_library(fault_nth SHARED fault/fail_nth.c)
 target_link_libraries(fault_nth PRIVATE ${CMAKE_DL_LIBS})
 dcv_fault_test(nth 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/nth.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE}
