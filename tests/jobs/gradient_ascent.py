@@ -114,6 +114,15 @@ def rise():
     with h5py.File(OUT, "r") as f:
         o = f["gradient_ascent/objective"][...]
     check(o.shape == (10, 30) and (o.max(1) > o[:, 0] + 5).all(), f"Fashion-MNIST rises: {o[:, 0]} to {o.max(1)}")
+    saturated = fashion(targets=[0], at="probability", steps=40, rate=0.05, jitter=0)
+    run(saturated)
+    with h5py.File(OUT, "r") as f:
+        o, image = f["gradient_ascent/objective"][0], f["gradient_ascent/image"][...]
+    first = int(o.argmax())
+    check((o == o.max()).sum() > 1 and first < 39, f"the largest probability is there more than once: {o}")
+    run(saturated, f"gradient_ascent.steps={first + 1}")
+    with h5py.File(OUT, "r") as f:
+        check(np.array_equal(f["gradient_ascent/image"][...], image), "the first of equally good pictures")
     if not (DATA / "models/squeezenet1_1.onnx").exists():
         print("no shared data: SqueezeNet is left out")
         return
