@@ -293,10 +293,17 @@ static dcv_status read_header(dcv_model *m, const Onnx__ModelProto *p)
     return DCV_OK;
 }
 
+static dcv_status unpack_model(dcv_model *m, dcv_onnx_bytes file, const void **out)
+{
+    const dcv_status st = dcv_onnx_unpack(file, &onnx__model_proto__descriptor, arena(m), out);
+    const char *found = st == DCV_EDATA ? dcv_onnx_found(file) : NULL;
+    return found ? dcv_fail(st, "byte 0: not an ONNX file, but %s", found) : st;
+}
+
 static dcv_status read_model(dcv_model *m, dcv_onnx_files *files)
 {
     const void *unpacked;
-    DCV_TRY(dcv_onnx_unpack(dcv_onnx_files_main(files), &onnx__model_proto__descriptor, arena(m), &unpacked));
+    DCV_TRY(unpack_model(m, dcv_onnx_files_main(files), &unpacked));
     const Onnx__ModelProto *p = unpacked;
     DCV_TRY(read_header(m, p));
     DCV_TRY(read_constants(m, p->graph));

@@ -44,6 +44,9 @@ void dcv_onnx_files_drop(dcv_onnx_bytes b);
 dcv_sha256 dcv_onnx_files_sha256(dcv_onnx_files *f);
 int64_t dcv_onnx_files_bytes(const dcv_onnx_files *f);
 
+/* What the file is if it is no ONNX model ("a PNG picture", "text"); NULL: cannot tell. */
+const char *dcv_onnx_found(dcv_onnx_bytes b);
+
 /* Unpack a message of kind d into arena.  Tensor data stays where it is (TensorProto.span).  Strings are
  * UTF-8 without NUL.  DCV_EDATA with the byte at fault. */
 dcv_status dcv_onnx_unpack(dcv_onnx_bytes file, const ProtobufCMessageDescriptor *d, dcv_arena *arena,

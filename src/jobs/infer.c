@@ -119,6 +119,18 @@ static dcv_status choose_outputs(infer *job)
     return DCV_OK;
 }
 
+static dcv_status check_names(const infer *job)
+{
+    const dcv_graph *g = job->on.net.graph;
+    const char **name = dcv_alloc((size_t)job->n_out, sizeof *name);
+    for (int i = 0; name && i < job->n_out; i++)
+        name[i] = g->value[g->out[job->out[i].index]].name;
+    const dcv_status st =
+        name ? dcv_result_names_check(job->on.net.config, "infer.outputs", name, job->n_out) : DCV_ENOMEM;
+    dcv_free(name);
+    return st;
+}
+
 /* Segmentation: the first output is [N,C,H,W] with C = 2 or C > 3 and more than one cell. */
 static bool has_class_map(const infer *job)
 {
@@ -177,6 +189,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     job->id_map = job->id_top = job->id_probability = -1;
     DCV_TRY(dcv_network_job_open(&job->on, &dcv_job_infer, c, NULL, share, threads));
     DCV_TRY(choose_outputs(job));
+    DCV_TRY(check_names(job));
     job->classes = job->on.net.graph->classes;
     job->k = job->options->top < job->classes ? job->options->top : job->classes;
     return make_scratch(job);

@@ -153,6 +153,17 @@ static dcv_status make_layer(top_job *j, top_layer *l, int value)
     return DCV_OK;
 }
 
+static dcv_status check_result_names(const top_job *j)
+{
+    const char **name = dcv_alloc((size_t)j->n_layers, sizeof *name);
+    for (int i = 0; name && i < j->n_layers; i++)
+        name[i] = j->layer[i].name;
+    const dcv_status st =
+        name ? dcv_result_names_check(j->base.config, "max_activation.layers", name, j->n_layers) : DCV_ENOMEM;
+    dcv_free(name);
+    return st;
+}
+
 dcv_status top_make_layers(top_job *j)
 {
     const dcv_graph *g = j->net.graph;
@@ -175,7 +186,7 @@ dcv_status top_make_layers(top_job *j)
     if (st == DCV_OK && n == 0)
         return dcv_config_fail(j->base.config, "max_activation.layers",
                                "the network has no activation functions; name the layers");
-    return st;
+    return st == DCV_OK ? check_result_names(j) : st;
 }
 
 /* --- Result file ------------------------------------------------------------------ */

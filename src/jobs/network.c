@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "core/text.h"
@@ -670,4 +671,31 @@ char *dcv_result_name(const char *value)
         if (*p == '/')
             *p = '.';
     return name;
+}
+
+/* As results spell them. */
+static int by_result_name(const void *x, const void *y)
+{
+    const char *a = *(const char *const *)x, *b = *(const char *const *)y;
+    for (;; a++, b++) {
+        const char p = *a == '/' ? '.' : *a, q = *b == '/' ? '.' : *b;
+        if (p != q || !p)
+            return (p > q) - (p < q);
+    }
+}
+
+dcv_status dcv_result_names_check(const dcv_config *c, const char *key, const char *const *value, int n)
+{
+    const char **sorted = dcv_alloc((size_t)n + 1, sizeof *sorted);
+    dcv_status st = sorted ? DCV_OK : DCV_ENOMEM;
+    if (sorted && n > 0) {
+        memcpy(sorted, value, (size_t)n * sizeof *sorted);
+        qsort(sorted, (size_t)n, sizeof *sorted, by_result_name);
+    }
+    for (int i = 1; st == DCV_OK && i < n; i++)
+        if (by_result_name(&sorted[i - 1], &sorted[i]) == 0)
+            st = dcv_config_fail(c, key, "\"%s\" and \"%s\" would have the same name in the result; list one of them",
+                                 sorted[i - 1], sorted[i]);
+    dcv_free(sorted);
+    return st;
 }

@@ -145,4 +145,7 @@ dcv_dims dcv_item_dims(const dcv_value *v);
 /* A result's name of an ONNX value: '/' as '.'.  New memory. */
 char *dcv_result_name(const char *value) DCV_MUST_USE;
 
+/* DCV_ECONFIG at key, with both names, if two of n values would have the same result's name ("a/b" and "a.b"). */
+dcv_status dcv_result_names_check(const dcv_config *c, const char *key, const char *const *value, int n) DCV_MUST_USE;
+
 #endif

@@ -65,6 +65,7 @@ def write_model(net, file):
     graph = b"".join(field(1, node(op, [i, *w], o, a)) for op, i, o, w, a in net["nodes"]) + field(2, "g")
     graph += b"".join(field(5, tensor(n, w)) for n, w in net["weights"].items())
     graph += field(11, value_info("x", net["input"])) + field(12, value_info(net["output"], ["N", net["classes"]]))
+    graph += b"".join(field(12, value_info(o, ["N", net["classes"]])) for o in net.get("more_outputs", []))
     with open(file, "wb") as f:
         f.write(field(1, 7) + field(7, graph) + field(8, field(1, "") + field(2, 13)))
 
@@ -310,6 +311,30 @@ def too_small():
     v.check(p.returncode == 65 and p.stderr.startswith("deconvoy: 001.png: "), "on_error: fail", p.returncode, p.stderr)
 
 
+def one_name():
+    """Layers or outputs whose names differ by / and . alone are refused with both names; outputs that need what is not
+    supported are left out unless they are asked for."""
+    rng = np.random.default_rng(98)
+    net = {"nodes": [("Relu", "x", "a/b", [], {}), ("Relu", "a/b", "a.b", [], {}), ("Flatten", "a.b", "y", [], {"axis": 1}),
+                     ("Mystery", "y", "q", [], {})],
+           "weights": {}, "input": ["N", 1, 2, 3], "output": "y", "classes": 6, "more_outputs": ["a/b", "a.b"]}
+    write_model(net, "same.onnx")
+    write_model({**net, "more_outputs": ["q"]}, "mystery.onnx")
+    pictures(rng, "one_in", [(2, 3)], 1)
+    base = "output: one.h5\ndataset: {source: one_in, preprocess: {channels: gray}}\n"
+    both, operator = r""""a/b" and "a.b" would have the same name""", "operator Mystery (opset 13) is not supported"
+    for job, model, more, code, says in (
+            ("infer", "same", "", 78, both), ("max_activation", "same", "", 78, both),
+            ("infer", "same", "infer: {outputs: [y, a.b]}\n", 0, ""),
+            ("infer", "mystery", "", 65, operator), ("infer", "mystery", "infer: {outputs: [q]}\n", 65, operator),
+            ("infer", "mystery", "infer: {outputs: [y]}\n", 0, "outputs are left out: node \"q\": " + operator),
+            ("max_activation", "mystery", "max_activation: {layers: [a/b]}\n", 0, operator)):
+        with open("one.yaml", "w", encoding="utf-8") as f:
+            f.write(base + f"job: {job}\nmodel: {{file: {model}.onnx}}\n" + more)
+        p = subprocess.run([PROGRAM, "run", "one.yaml", "--fresh"], capture_output=True, text=True, timeout=60)
+        v.check(p.returncode == code and says in p.stderr, job, model, more, p.returncode, p.stderr)
+
+
 def main():
     shutil.rmtree(WORK, ignore_errors=True)
     os.makedirs(WORK)
@@ -317,6 +342,7 @@ def main():
     for seed in map(int, sys.argv[4:] or range(6)):
         case(seed)
     too_small()
+    one_name()
     return v.end()
 
 
