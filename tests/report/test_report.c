@@ -81,7 +81,8 @@ static void make_search(const char *file)
     for (int c = 0; c < C; c++)
         for (int k = 0; k < K; k++) {
             value[c][k] = c == 2 ? NAN : (float)(10 - k);
-            box[c][k][2] = k == 1 ? 4 : H;
+            box[c][k][0] = k == 2 ? 20 : k > 2 ? 7 : 0; /* 1: clipped at the top, 2: at the bottom */
+            box[c][k][2] = k == 1 ? 4 : k == 2 ? 24 : box[c][k][0] + H;
             box[c][k][3] = W;
             if (c == 2)
                 memset(box[c][k], -1, sizeof box[c][k]);
@@ -118,9 +119,10 @@ static void test_sheet(void)
                 for (int x = 0; x < W * 5; x++) {
                     const int64_t py = top + c / 8 * step_h + 18 + k / 3 * 52 + y,
                                   at_x = 16 + c % 8 * step_w + k % 3 * 32 + x;
-                    const bool is_there = c != 2 && (k != 1 || y < 20);
+                    const bool is_there = c != 2 && (k != 1 || y >= 30) && (k != 2 || y < 20);
+                    const int row = k == 1 ? y / 5 - 6 : y / 5;
                     for (int ch = 0; ch < 3; ch++)
-                        wrong += px[(py * w + at_x) * 3 + ch] != (is_there ? mark(c, k, y / 5, x / 5, ch) : ground[ch]);
+                        wrong += px[(py * w + at_x) * 3 + ch] != (is_there ? mark(c, k, row, x / 5, ch) : ground[ch]);
                 }
     CHECK(wrong == 0);
     CHECK(px[0] == 255);
@@ -130,6 +132,54 @@ static void test_sheet(void)
     dcv_free(px);
     CHECK(strstr(report(in_dir("r.h5"), in_dir("x/y"), DCV_OK), "/x/y/_a.relu-01.png\n"));
     CHECK(report(in_dir("r.h5"), in_dir("r.h5"), DCV_EIO)[0] == 0);
+}
+
+/* One channel, one place, 4 x 4 px enlarged 12 times, its reconstruction beside it; a second layer, so that there is an
+ * overview, with the class of most places. */
+static void test_back(void)
+{
+    const float value[2] = {3, 1}, map[2][16] = {{0, 4, -1, 0}};
+    const int32_t box[2][4] = {{0, 0, 4, 4}, {0, 0, 4, 4}};
+    const uint8_t patch[2][16] = {{200, 10}};
+    const int64_t count[2] = {0, 1};
+    dcv_store *s = new_result("max_activation");
+    for (int i = 0; i < 2; i++) {
+        char path[64];
+        const char *const group = i ? "/max_activation/b" : "/max_activation/a";
+        snprintf(path, sizeof path, "%s/value", group);
+        add(s, path, DCV_F32, 0, (dcv_dims){2, {1, 1}}, &value[i]);
+        snprintf(path, sizeof path, "%s/box", group);
+        add(s, path, DCV_I32, 0, (dcv_dims){3, {1, 1, 4}}, box[i]);
+        snprintf(path, sizeof path, "%s/reconstruction", group);
+        add(s, path, DCV_F32, 0, (dcv_dims){5, {1, 1, 1, 4, 4}}, map[i]);
+        snprintf(path, sizeof path, "%s/class_count", group);
+        add(s, path, DCV_I64, 0, (dcv_dims){2, {1, 2}}, count);
+    }
+    add(s, "/max_activation/a/patch", DCV_U8, 0, (dcv_dims){5, {1, 1, 4, 4, 1}}, patch[0]);
+    add(s, "/labels/name", DCV_U8, 4, (dcv_dims){1, {2}}, "no\0\0yes");
+    write_result(s, in_dir("m.h5"));
+    char want[700];
+    snprintf(want, sizeof want, "%s\n%s\n%s\n", in_dir("m_report/a.png"), in_dir("m_report/b.png"),
+             in_dir("m_report/overview.png"));
+    CHECK(strcmp(report(in_dir("m.h5"), NULL, DCV_OK), want) == 0);
+    int64_t h, w;
+    uint8_t *px = read_png(in_dir("m_report/a.png"), &h, &w);
+    const int64_t top = 2 * 16 + 7 * 3 + 18, right = 16 + 48 + 4 * 3;
+    CHECK(w == 16 + 11 * 6 * 2 + 16 && h == top + 48 + 16);
+    const struct {
+        int64_t y, x;
+        int grey;
+    } spots[] = {{0, 16, 200}, {11, 27, 200}, {0, 28, 10}, {0, right, 128}, {0, right + 12, 255}, {11, right + 24, 64}};
+    for (size_t i = 0; i < sizeof spots / sizeof *spots; i++)
+        for (int ch = 0; ch < 3; ch++)
+            CHECK(px[((top + spots[i].y) * w + spots[i].x) * 3 + ch] == spots[i].grey);
+    dcv_free(px);
+    px = read_png(in_dir("m_report/b.png"), &h, &w); /* no patch: the reconstruction alone */
+    CHECK(w == 16 + 11 * 6 * 2 + 16 && px[((top + 5) * w + 20) * 3] == 128);
+    dcv_free(px);
+    px = read_png(in_dir("m_report/overview.png"), &h, &w);
+    CHECK(w == 16 + 2 * (28 * 6 * 2 + 16) && px[(top * w + right + 12) * 3] == 255);
+    dcv_free(px);
 }
 
 static int at(const dcv_image *im, int y, int x, int channel)
@@ -251,6 +301,7 @@ int main(void)
         return 1;
     test_canvas();
     test_sheet();
+    test_back();
     test_answers();
     test_climbs();
     test_no_result();
