@@ -142,7 +142,8 @@ enum { MOST_PIECES = (4 + CAM_LAYERS) * DCV_GROUP + 10 };
 static int list_pieces(const cam_job *j, cam_scratch *s, piece *to)
 {
     const int64_t n = j->targets.n, px = j->input.h * j->input.w, all = px * j->input.c, maps = j->n_wanted * n;
-    const int64_t classes = j->on.net.graph->classes;
+    const dcv_graph *g = j->on.net.graph;
+    const int64_t classes = dcv_count(&g->value[g->logits].dims);
     int64_t widest = 0;
     int k = 0;
 #define PIECE(pointer, count)                                                                                          \

@@ -299,7 +299,7 @@ static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, i
     const cam_job *j = x->j;
     (void)picture;
     for (int p = 0; p < n; p++) {
-        if (!all_finite(x->s->logits[p], view->graph->classes))
+        if (!all_finite(x->s->logits[p], dcv_count(&view->graph->value[view->graph->logits].dims)))
             x->wrong[p] = "the logits";
         dcv_targets_find(&j->targets, view->graph, x->s->logits[p], j->on.net.dataset->entry[item[p]].label,
                          x->s->unit + p * j->targets.n);

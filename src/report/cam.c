@@ -287,9 +287,21 @@ static dcv_status take_memory(sheet_in *s)
     return ok ? DCV_OK : DCV_ENOMEM;
 }
 
+/* What is read into memory of a fixed size. */
+static dcv_status check_inputs(const sheet_in *s)
+{
+    dcv_dims d;
+    DCV_TRY(dcv_report_shape(s->in, "/inputs/name", 1, &d));
+    if (!dcv_h5_has(s->in->h5, "/inputs/extent"))
+        return DCV_OK;
+    DCV_TRY(dcv_report_shape(s->in, "/inputs/extent", 2, &d));
+    return d.d[1] == 2 ? DCV_OK : wrong(s, "extent");
+}
+
 static dcv_status prepare(sheet_in *s)
 {
     dcv_dims d;
+    DCV_TRY(check_inputs(s));
     DCV_TRY(dcv_report_shape(s->in, "/cam/target", 2, &d));
     s->items = d.d[0] < MOST_ITEMS ? d.d[0] : MOST_ITEMS;
     s->targets = d.d[1];

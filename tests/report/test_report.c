@@ -234,6 +234,76 @@ static void test_answers(void)
                  "\nof 2 items with a label 1 (50.00 %) have it as best class, 2 (100.00 %) among the best 2\n") == 0);
 }
 
+static bool is_colour(const uint8_t *px, int r, int g, int b)
+{
+    if (px[0] == r && px[1] == g && px[2] == b)
+        return true;
+    fprintf(stderr, "%d %d %d, want %d %d %d\n", px[0], px[1], px[2], r, g, b);
+    return false;
+}
+
+/* One item of 8 x 8 px, enlarged 28 times, and two targets of which one is not there. */
+static void test_heat_maps(void)
+{
+    const int32_t target[2] = {3, -1}, box[2][4] = {{1, 1, 3, 4}, {-1, -1, -1, -1}};
+    const float truth[2][4] = {{0, 0, 8, 7.5f}, {NAN, NAN, NAN, NAN}};
+    float heat[2][8][8] = {{{0}}}, map[2][1][8][8] = {{{{0}}}};
+    uint8_t picture[8][8];
+    memset(picture, 100, sizeof picture);
+    heat[0][5][6] = 1;
+    map[0][0][5][6] = -2;
+    map[0][0][6][6] = 1;
+    dcv_store *s = new_result("cam");
+    add(s, "/inputs/name", DCV_U8, 5, (dcv_dims){1, {1}}, "a.png");
+    add(s, "/cam/target", DCV_I32, 0, (dcv_dims){2, {1, 2}}, target);
+    add(s, "/report/picture", DCV_U8, 0, (dcv_dims){4, {1, 8, 8, 1}}, picture);
+    add(s, "/report/true_box", DCV_F32, 0, (dcv_dims){3, {1, 2, 4}}, truth);
+    add(s, "/cam/grad_cam/map", DCV_F32, 0, (dcv_dims){4, {1, 2, 1, 1}}, NULL);
+    add(s, "/cam/grad_cam/heatmap", DCV_F32, 0, (dcv_dims){4, {1, 2, 8, 8}}, heat);
+    add(s, "/cam/grad_cam/box", DCV_I32, 0, (dcv_dims){4, {1, 2, 1, 4}}, box);
+    add(s, "/cam/guided_grad_cam/map", DCV_F32, 0, (dcv_dims){5, {1, 2, 1, 8, 8}}, map);
+    write_result(s, in_dir("c.h5"));
+    const char *said = report(in_dir("c.h5"), NULL, DCV_OK);
+    CHECK(strstr(said, "/c_report/grad_cam.png\n") && strstr(said, "/c_report/guided_grad_cam.png\n"));
+    int64_t h, w;
+    uint8_t *px = read_png(in_dir("c_report/grad_cam.png"), &h, &w);
+    const int64_t y = 32, x = 6, step = 230;
+    CHECK(w == 6 + 3 * step && h == 22 + 240);
+#define PX(row, column) (px + ((row)*w + (column)) * 3)
+    CHECK(is_colour(PX(y + 50, x + 50), 100, 100, 100));                                     /* the picture */
+    CHECK(is_colour(PX(y + 50, x), 0, 200, 0) && is_colour(PX(y + 50, x + 209), 0, 200, 0)); /* truth ends at 210 */
+    CHECK(is_colour(PX(y + 50, x + 210), 100, 100, 100));
+    CHECK(is_colour(PX(y + 5 * 28 + 9, x + step + 6 * 28 + 9), 216, 216, 25)); /* where most heat is */
+    CHECK(is_colour(PX(y + 28, x + step + 40), 40, 200, 255));                 /* the box */
+    CHECK(is_colour(PX(y + 40, x + step + 4 * 28 - 1), 40, 200, 255));
+    CHECK(is_colour(PX(y + 40, x + step + 4 * 28), 100, 100, 100));
+    CHECK(is_colour(PX(y + 50, x + 2 * step + 50), 255, 255, 255)); /* no such target */
+    dcv_free(px);
+    px = read_png(in_dir("c_report/guided_grad_cam.png"), &h, &w);
+    CHECK(is_colour(PX(y + 5 * 28 + 9, x + step + 6 * 28 + 9), 0, 0, 0));
+    CHECK(is_colour(PX(y + 6 * 28 + 9, x + step + 6 * 28 + 9), 191, 191, 191));
+    CHECK(is_colour(PX(y + 50, x + step + 50), 128, 128, 128));
+#undef PX
+    dcv_free(px);
+    static const struct {
+        const char *path;
+        dcv_dims d;
+    } wrong[] = {{"/cam/grad_cam/heatmap", {4, {1, 3, 8, 8}}},
+                 {"/cam/grad_cam/box", {4, {1, 2, 1, 5}}},
+                 {"/report/true_box", {3, {1, 1000000, 5}}},
+                 {"/report/picture", {3, {1, 8, 8}}},
+                 {"/inputs/extent", {2, {1, 3}}}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        s = new_result("cam");
+        add(s, "/inputs/name", DCV_U8, 5, (dcv_dims){1, {1}}, "a.png");
+        add(s, "/cam/target", DCV_I32, 0, (dcv_dims){2, {1, 2}}, target);
+        add(s, "/cam/grad_cam/map", DCV_F32, 0, (dcv_dims){4, {1, 2, 1, 1}}, NULL);
+        add(s, wrong[i].path, DCV_F32, 0, wrong[i].d, NULL);
+        write_result(s, in_dir("w.h5"));
+        CHECK(report(in_dir("w.h5"), NULL, DCV_EDATA)[0] == 0);
+    }
+}
+
 /* Two pictures of 10 x 12 px, two targets each; the second picture has failed.  Enlarged 7 times. */
 static void test_climbs(void)
 {
@@ -304,6 +374,7 @@ int main(void)
     test_back();
     test_answers();
     test_climbs();
+    test_heat_maps();
     test_no_result();
     CHECK(dcv_alloc_balance() == 0);
     char cmd[64];

@@ -83,16 +83,15 @@ static double enlarged(const float *map, int64_t w, between y, between x)
 
 void dcv_cam_heatmap(const float *map, int64_t h, int64_t w, int64_t out_h, int64_t out_w, float *to)
 {
-    double most = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int64_t i = 0; i < out_h; i++) {
-            const between y = place(i, h, out_h);
-            for (int64_t j = 0; j < out_w; j++) {
-                const double v = enlarged(map, w, y, place(j, w, out_w));
-                if (pass)
-                    to[i * out_w + j] = most > 0 ? (float)(v / most) : 0;
-                else
-                    most = v > most ? v : most;
-            }
+    float most = 0;
+    for (int64_t i = 0; i < out_h; i++) {
+        const between y = place(i, h, out_h);
+        for (int64_t j = 0; j < out_w; j++) {
+            const float v = (float)enlarged(map, w, y, place(j, w, out_w));
+            to[i * out_w + j] = v;
+            most = v > most ? v : most;
         }
+    }
+    for (int64_t i = 0; i < out_h * out_w && most > 0; i++)
+        to[i] /= most;
 }
