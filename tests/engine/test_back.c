@@ -1,4 +1,4 @@
-/* test_back.c -- the walk back: maps of three rules for ten small networks against float64 PyTorch node by node
+/* test_back.c -- the walk back: maps of three rules for eleven small networks against float64 PyTorch node by node
  * (tests/golden/back), every operator against differences of the walk forward, ties, and memory that nobody may
  * read.
  */
@@ -10,8 +10,9 @@
 
 enum { STEP = 11 }; /* of the maps' subsample */
 
-static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
-                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2"};
+static const char *const nets[] = {"alexnet",      "zfnet",         "vgg16",    "googlenet",
+                                   "inception_v3", "squeezenet1_1", "resnet18", "resnet50",
+                                   "densenet121",  "mobilenet_v2",  "thrice"};
 
 typedef struct net {
     dcv_model *model;
@@ -28,10 +29,11 @@ static void open_graph(const char *name, net *n)
 {
     char path[4096];
     golden_file models;
+    const char *folder = strcmp(name, "thrice") ? "models" : "back"; /* one convolution, ReLU and pool, three times */
     *n = (net){0};
-    snprintf(path, sizeof path, "%s/tests/golden/models/%s.onnx", DCV_SOURCE_DIR, name);
+    snprintf(path, sizeof path, "%s/tests/golden/%s/%s.onnx", DCV_SOURCE_DIR, folder, name);
     CHECK_OK(dcv_model_open(path, &n->model));
-    snprintf(path, sizeof path, "%s/tests/golden/models/%s.golden", DCV_SOURCE_DIR, name);
+    snprintf(path, sizeof path, "%s/tests/golden/%s/%s.golden", DCV_SOURCE_DIR, folder, name);
     CHECK(golden_read(path, &models));
     const golden *image = golden_find(&models, "image");
     dcv_dims d = image->dims;
@@ -161,6 +163,43 @@ static void check_maps(net *n, const char *name, dcv_backend_kind b, dcv_precisi
         dcv_free(map[s]);
 }
 
+/* Eight pictures, each with a target of its own, give what each gives alone, bit for bit. */
+static void check_group(net *n)
+{
+    const dcv_graph *g = n->graph;
+    const int64_t cells = dcv_count(&g->value[n->from[1]].dims);
+    float *picture[DCV_GROUP], *map[DCV_GROUP], *alone = dcv_alloc((size_t)n->in, sizeof *alone);
+    int64_t at[DCV_GROUP];
+    dcv_seed seed[DCV_GROUP];
+    const float one = 1;
+    for (int s = 0; s < DCV_GROUP; s++) {
+        picture[s] = dcv_alloc((size_t)n->in, sizeof(float));
+        map[s] = dcv_alloc((size_t)n->in, sizeof(float));
+        for (int64_t i = 0; i < n->in; i++)
+            picture[s][i] = n->image[(i * (2 * s + 1)) % n->in] * (1 + 0.1F * (float)s);
+        at[s] = (s * 7 + 3) % cells;
+        seed[s] = (dcv_seed){DCV_GROUP - 1 - s, 1, &at[s], &one};
+    }
+    for (int r = 0; dcv_rule_at(r); r++) {
+        const float *const *all[1] = {(const float *const *)picture};
+        dcv_walk_forward(n->walk, DCV_GROUP, all, NULL, NULL);
+        dcv_walk_backward(n->walk, dcv_rule_at(r), n->from[1], seed, DCV_GROUP, g->in[0], map);
+        for (int s = 0; s < DCV_GROUP; s++) {
+            const float *const *single[1] = {(const float *const *)&picture[seed[s].picture]};
+            const dcv_seed mine = {0, 1, &at[s], &one};
+            dcv_walk_forward(n->walk, 1, single, NULL, NULL);
+            dcv_walk_backward(n->walk, dcv_rule_at(r), n->from[1], &mine, 1, g->in[0], &alone);
+            CHECK(!memcmp(alone, map[s], (size_t)n->in * sizeof *alone));
+            CHECK(s == 0 || memcmp(map[0], map[s], (size_t)n->in * sizeof *alone));
+        }
+    }
+    for (int s = 0; s < DCV_GROUP; s++) {
+        dcv_free(picture[s]);
+        dcv_free(map[s]);
+    }
+    dcv_free(alone);
+}
+
 /* ---- every operator: <J v, u> = <v, J' u> ---- */
 
 static double drawn(unsigned *state)
@@ -245,6 +284,16 @@ static void check_output(cases *c, int o, unsigned *state)
         dcv_walk_backward(c->walk, dcv_rule_find("gradient"), value, &seed, 1, g->in[i], &map);
         for (int64_t k = 0; k < dcv_count(&g->value[g->in[i]].dims); k++)
             back += (double)map[k] * c->v[i][k];
+        for (int r = 0; dcv_rule_at(r); r++) {
+            bool all = true;
+            dcv_walk_poison(c->walk);
+            dcv_walk_backward(c->walk, dcv_rule_at(r), value, &seed, 1, g->in[i], &map);
+            for (int64_t k = 0; k < dcv_count(&g->value[g->in[i]].dims); k++)
+                all = all && isfinite(map[k]);
+            CHECK(all);
+            if (!all)
+                fprintf(stderr, "^ %s under %s reads what it must not\n", g->value[value].name, dcv_rule_at(r)->name);
+        }
     }
     for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
         double forward = 0, size = 0;
@@ -267,7 +316,22 @@ static void check_output(cases *c, int o, unsigned *state)
     dcv_free(at);
 }
 
-/* All windows of zeros: the first cell inside wins, and overlapping windows add. */
+/* The winners of a window of a plane x: the first maximum in row-major order, and the last. */
+static void winners(const float *x, const dcv_dims *d, const dcv_window *win, int64_t r, int64_t c, int64_t won[2])
+{
+    won[0] = won[1] = -1;
+    for (int64_t i = 0; i < win[0].kernel; i++)
+        for (int64_t j = 0; j < win[1].kernel; j++) {
+            const int64_t y = r + i * win[0].dilation, k = c + j * win[1].dilation, at = y * d->d[3] + k;
+            if (y < 0 || y >= d->d[2] || k < 0 || k >= d->d[3])
+                continue;
+            won[0] = won[0] < 0 || x[at] > x[won[0]] ? at : won[0];
+            won[1] = won[1] < 0 || x[at] >= x[won[1]] ? at : won[1];
+        }
+}
+
+/* Ties everywhere: windows of zeros alone, then zeros with ones here and there, which several windows share and so add
+ * to.  The first maximum wins; the last one would give another map. */
 static void check_ties(cases *c)
 {
     const dcv_graph *g = c->graph;
@@ -276,29 +340,42 @@ static void check_ties(cases *c)
         return;
     const dcv_node *nd = &g->node[g->value[y].producer];
     const dcv_dims *dx = &g->value[nd->in[0]].dims, *dy = &g->value[y].dims;
-    const int64_t ny = dcv_count(dy), nx = dcv_count(dx);
+    const int64_t ny = dcv_count(dy), nx = dcv_count(dx), plane = dx->d[2] * dx->d[3];
     dcv_window win[DCV_MAX_SPACE];
     int n_space, in = 0;
     dcv_conv_windows(g, nd, win, &n_space);
     while (g->in[in] != nd->in[0])
         in++;
-    float *u = dcv_alloc((size_t)ny, sizeof *u), *want = dcv_alloc((size_t)nx, sizeof *want),
-          *map = dcv_alloc((size_t)nx, sizeof *map);
+    float *u = dcv_alloc((size_t)ny, sizeof *u), *map = dcv_alloc((size_t)nx, sizeof *map);
+    double *want = dcv_alloc((size_t)nx, sizeof *want), *last = dcv_alloc((size_t)nx, sizeof *last);
     int64_t *at = dcv_alloc((size_t)ny, sizeof *at);
-    memset(c->x[in], 0, (size_t)nx * sizeof(float));
-    for (int64_t i = 0; i < ny; i++) {
-        const int64_t r = i / dy->d[3] % dy->d[2] * win[0].stride - win[0].pad_lo,
-                      k = i % dy->d[3] * win[1].stride - win[1].pad_lo;
-        at[i] = i;
-        u[i] = (float)(i % 7 - 3);
-        want[(i / dy->d[3] / dy->d[2] * dx->d[2] + (r < 0 ? 0 : r)) * dx->d[3] + (k < 0 ? 0 : k)] += u[i];
+    for (int ones = 0; ones < 2; ones++) {
+        int shared = 0;
+        for (int64_t i = 0; i < nx; i++) {
+            c->x[in][i] = ones && i % 5 == 2 ? 1 : 0;
+            want[i] = last[i] = 0;
+        }
+        for (int64_t i = 0; i < ny; i++) {
+            const int64_t first = i / dy->d[3] / dy->d[2] * plane;
+            int64_t won[2];
+            winners(c->x[in] + first, dx, win, i / dy->d[3] % dy->d[2] * win[0].stride - win[0].pad_lo,
+                    i % dy->d[3] * win[1].stride - win[1].pad_lo, won);
+            at[i] = i;
+            u[i] = (float)(i % 7 + 1);
+            shared += want[first + won[0]] != 0;
+            want[first + won[0]] += (double)u[i];
+            last[first + won[1]] += (double)u[i];
+        }
+        CHECK(shared > 0 || !ones || win[0].kernel <= win[0].stride);
+        evaluate(c, 0, 0, NULL);
+        const dcv_seed seed = {0, ny, at, u};
+        for (int r = 0; dcv_rule_at(r); r++) { /* unpooling is no matter of the rule */
+            dcv_walk_backward(c->walk, dcv_rule_at(r), y, &seed, 1, nd->in[0], &map);
+            CHECK(check_rel_l2(map, want, (size_t)nx) == 0);
+            CHECK(check_rel_l2(map, last, (size_t)nx) > 0.1);
+        }
     }
-    evaluate(c, 0, 0, NULL);
-    const dcv_seed seed = {0, ny, at, u};
-    for (int r = 0; dcv_rule_at(r); r++) { /* unpooling is no matter of the rule */
-        dcv_walk_backward(c->walk, dcv_rule_at(r), y, &seed, 1, nd->in[0], &map);
-        CHECK(!memcmp(map, want, (size_t)nx * sizeof *map));
-    }
+    dcv_free(last);
     dcv_free(u);
     dcv_free(want);
     dcv_free(map);
@@ -384,8 +461,11 @@ int main(void)
                 continue;
 #endif
             for (int p = DCV_FAST; p <= DCV_STRICT; p++) {
-                if (open_engine(&n, (dcv_backend_kind)b, (dcv_precision)p))
+                if (open_engine(&n, (dcv_backend_kind)b, (dcv_precision)p)) {
                     check_maps(&n, nets[i], (dcv_backend_kind)b, (dcv_precision)p);
+                    if (p == DCV_FAST)
+                        check_group(&n);
+                }
                 close_engine(&n);
             }
         }

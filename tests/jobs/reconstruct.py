@@ -163,6 +163,23 @@ def baselines():
             check(err <= 1e-4, f"{what}: {err}")
 
 
+def probability():
+    """Walks from a probability: the softmax's derivative times those of all logits."""
+    def maps(**options):
+        run(fashion(methods=["gradient"], **options))
+        with h5py.File(WORK / "out.h5", "r") as f:
+            return f["/reconstruct/gradient/map"][:3].astype(float), f["/reconstruct/value"][:3].astype(float)
+    g, logits = maps(targets=list(range(10)))
+    got, value = maps(targets=[3, 7], at="probability")
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    for t, c in enumerate((3, 7)):
+        check(np.abs(value[:, t] - p[:, c]).max() <= 1e-6, "value of a probability")
+        d = p[:, c:c + 1] * ((np.arange(10) == c) - p)
+        want = (d[:, :, None, None, None] * g).sum(1)
+        check(np.linalg.norm(got[:, t] - want) <= 1e-5 * np.linalg.norm(want), f"gradient of probability {c}")
+
+
 def not_finite():
     """A picture that overflows on its way fails by name, others do not."""
     x = np.full((10, 1, 28, 28), 0.5, dtype=np.float32)
@@ -206,6 +223,7 @@ WORK.mkdir(parents=True)
 squeezenet()
 methods(write_input())
 baselines()
+probability()
 not_finite()
 ranks()
 refused()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Maps of three rules for the small networks of ../models, in float64 PyTorch.
+"""Maps of three rules for the small networks of ../models, and thrice.onnx, in float64 PyTorch.
 
 The reference works node by node on the ONNX file: every activation is an autograd
 function whose backward is the rule, so re-used modules are no special case.
@@ -17,10 +17,12 @@ from torch.nn import functional as F
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent / "models"
 NETS = ["alexnet", "zfnet", "vgg16", "googlenet", "inception_v3", "squeezenet1_1",
-        "resnet18", "resnet50", "densenet121", "mobilenet_v2"]
+        "resnet18", "resnet50", "densenet121", "mobilenet_v2", "thrice"]
 RULES = ["gradient", "deconvnet", "guided_backprop"]
 STEP = 11      # every 11th number of a map is kept
 NOISE = 2e-7   # of each tensor's rms
+GATE_STEP = 29  # every 29th gate and switch is kept
+SURE = 1e-5     # of the tensor's rms: a gate nearer to its kink, or a pool's margin below, is not judged
 
 
 class Activation(torch.autograd.Function):
@@ -100,8 +102,8 @@ def run_node(nd, a, x, rule):
         y = a.get("alpha", 1) * x[0] @ (x[1].T if a.get("transB") else x[1]) + a.get("beta", 1) * x[2]
     elif op == "Concat":
         y = torch.cat(x, a["axis"])
-    elif op in ("Add",):
-        y = x[0] + x[1]
+    elif op in ("Add", "Sub"):
+        y = x[0] + x[1] if op == "Add" else x[0] - x[1]
     elif op == "Flatten":
         y = x[0].flatten(1)
     elif op == "Reshape":
@@ -158,10 +160,60 @@ def back(g, consts, image, rule, name, at, weight, noise=None):
     return m
 
 
+def gate_of(nd, a, x):
+    """Every GATE_STEP'th gate (0, 1) or winner (flat place in the input), -1 where rounding may decide."""
+    sure = SURE * x[0].pow(2).mean().sqrt()
+    if nd.op_type == "Relu":
+        v, near = x[0] > 0, x[0].abs() <= sure
+    elif nd.op_type == "Clip":
+        lo, hi = float(x[1]), float(x[2])
+        v, near = (x[0] > lo) & (x[0] < hi), ((x[0] - lo).abs() <= sure) | ((x[0] - hi).abs() <= sure)
+    else:
+        n, c, h, w = x[0].shape
+        k, s, p = a["kernel_shape"], a.get("strides", [1, 1]), pads(a, 2)
+        wide = pool_end(x[0], a, float("-inf"))
+        y, at = F.max_pool2d(wide, k, s, return_indices=True)
+        parts = wide.unfold(2, k[0], s[0]).unfold(3, k[1], s[1]).flatten(4)
+        two = parts.topk(2, -1).values if parts.shape[-1] > 1 else torch.stack([y, y - 1], -1)
+        row, column = at // wide.shape[3] - p[2], at % wide.shape[3] - p[0]
+        v = torch.arange(n * c).reshape(n, c, 1, 1) * h * w + row * w + column
+        # ties of what a ReLU cut off are ties in any precision, and the first one wins
+        near = (two[..., 0] - two[..., 1] <= sure) & ~((two[..., 0] == 0) & (two[..., 1] == 0))
+    return torch.where(near, -1, v.to(torch.int64)).flatten()[::GATE_STEP].numpy()
+
+
+class Thrice(torch.nn.Module):
+    """One convolution, one ReLU and one pool, used three times, added to what went in."""
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 16, 3, padding=1)
+        self.conv = torch.nn.Conv2d(16, 16, 3, padding=1)
+        self.relu = torch.nn.ReLU()
+        self.pool = torch.nn.MaxPool2d(3, 2, 1)
+        self.last = torch.nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = self.relu(self.first(x))
+        for _ in range(3):
+            x = self.pool(self.relu(self.conv(x)) + F.relu(x - 0.1))
+        return self.last(x.mean((2, 3)))
+
+
+def make_thrice():
+    torch.manual_seed(1123)
+    torch.onnx.export(Thrice().eval(), (torch.zeros(1, 3, 32, 32),), str(HERE / "thrice.onnx"), dynamo=False,
+                      opset_version=13, input_names=["image"], output_names=["logits"])
+
+
 def main(name):
-    g = onnx.load(MODELS / f"{name}.onnx").graph
+    if name == "thrice":
+        make_thrice()
+    g = onnx.load((HERE if name == "thrice" else MODELS) / f"{name}.onnx").graph
     consts = {t.name: torch.from_numpy(numpy_helper.to_array(t).astype(np.float64)) for t in g.initializer}
-    image = torch.from_numpy(read_golden(MODELS / f"{name}.golden")["image"][:1].astype(np.float64))
+    if name == "thrice":
+        image = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(3)).double() - 0.5
+    else:
+        image = torch.from_numpy(read_golden(MODELS / f"{name}.golden")["image"][:1].astype(np.float64))
     v = walk(g, consts, image, "gradient")
     acts = [n.output[0] for n in g.node if n.op_type in ("Relu", "Clip")]
     # an inner unit where there is space, strong, and below several branches
@@ -169,6 +221,12 @@ def main(name):
     logits = g.output[0].name
     with open(HERE / f"{name}.golden", "wb") as f:
         f.write(b"DCVG1\n")
+        if name == "thrice":
+            put(f, "image", image.numpy(), "<f4")
+        for nd in g.node:
+            if nd.op_type in ("Relu", "Clip", "MaxPool"):
+                a = {p.name: onnx.helper.get_attribute_value(p) for p in nd.attribute}
+                put(f, f"gate:{nd.output[0]}", gate_of(nd, a, [v[n] for n in nd.input if n]), "<f4")
         for value in (logits, inner):
             y = v[value]
             at = int(torch.where(y < 5.9, y, -1).argmax()) if value == inner else int(y.argmax())  # no ReLU6 at its end
