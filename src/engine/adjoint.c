@@ -148,12 +148,13 @@ static bool has_own(const dcv_backend *back)
 #endif
 }
 
-static dcv_adjoint_kind choose(const dcv_backend *back, const dcv_conv_desc *d, dcv_conv_desc *flipped)
+static dcv_adjoint_kind choose(const dcv_backend *back, const dcv_conv_desc *d, const dcv_conv_desc *forward,
+                               dcv_conv_desc *flipped)
 {
     if (has_own(back)) {
         if (dcv_adjoint_narrow_takes(d))
             return DCV_ADJOINT_NARROW;
-        if (d->precision == DCV_FAST && dcv_winograd_takes(d))
+        if (d->precision == DCV_FAST && dcv_winograd_takes(forward))
             return DCV_ADJOINT_WINOGRAD;
         if (dcv_adjoint_tile_takes(d))
             return DCV_ADJOINT_TILES;
@@ -161,9 +162,9 @@ static dcv_adjoint_kind choose(const dcv_backend *back, const dcv_conv_desc *d, 
     return flip(d, flipped) ? DCV_ADJOINT_FLIPPED : DCV_ADJOINT_COLUMNS;
 }
 
-static void by_tiles(dcv_adjoint *a)
+static void by_tiles(dcv_adjoint *a, const dcv_conv_desc *forward)
 {
-    a->shared = a->d.ic > DCV_TILE_PLAIN && dcv_tile_takes(&a->d);
+    a->shared = forward->ic > DCV_TILE_PLAIN && dcv_tile_takes(forward);
     dcv_adjoint_tile_plan(&a->d, a->shared, &a->tiles);
     a->adds = true;
     a->packed_bytes = dcv_adjoint_tile_packed_bytes(&a->tiles);
@@ -185,14 +186,14 @@ static void by_narrow(dcv_adjoint *a)
     a->scratch_bytes = dcv_adjoint_narrow_scratch_bytes(&a->narrow);
 }
 
-static dcv_status plan(dcv_adjoint *a)
+static dcv_status plan(dcv_adjoint *a, const dcv_conv_desc *forward)
 {
     dcv_conv_desc t;
-    a->kind = choose(a->back, &a->d, &t);
+    a->kind = choose(a->back, &a->d, forward, &t);
     a->gy_block = a->gx_block = 16;
     switch (a->kind) {
     case DCV_ADJOINT_TILES:
-        by_tiles(a);
+        by_tiles(a, forward);
         break;
     case DCV_ADJOINT_WINOGRAD:
         by_winograd(a);
@@ -209,7 +210,8 @@ static dcv_status plan(dcv_adjoint *a)
     return DCV_OK;
 }
 
-dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, dcv_adjoint **out)
+dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, const dcv_conv_desc *forward,
+                           dcv_adjoint **out)
 {
     dcv_adjoint *a = *out = dcv_alloc(1, sizeof *a);
     if (!a)
@@ -226,7 +228,7 @@ dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, dcv_
         a->win[i] = from >= 0 ? d->win[from] : (dcv_window){1, 1, 1, 0, 0};
         a->taps *= a->win[i].kernel;
     }
-    const dcv_status st = plan(a);
+    const dcv_status st = plan(a, forward);
     if (st != DCV_OK) {
         dcv_adjoint_free(a);
         *out = NULL;

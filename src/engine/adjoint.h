@@ -38,7 +38,9 @@ typedef struct dcv_adjoint {
     size_t packed_bytes, scratch_bytes;
 } dcv_adjoint;
 
-dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, dcv_adjoint **out) DCV_MUST_USE;
+/* forward: the convolution whose weights are packed, of the same filters; d may be a part of its map. */
+dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, const dcv_conv_desc *forward,
+                           dcv_adjoint **out) DCV_MUST_USE;
 void dcv_adjoint_free(dcv_adjoint *a);
 
 /* w, scale: of the convolution forward. */

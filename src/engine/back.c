@@ -160,7 +160,7 @@ static dcv_status plan_node(dcv_engine *e, dcv_back *b, int n)
     q->whole = dcv_graph_whole(e->g, n, &q->gate);
     if (dcv_plan_conv(e, n, &c)) {
         c.has_bias = false;
-        DCV_TRY(dcv_adjoint_new(e->back, &c, &q->adjoint));
+        DCV_TRY(dcv_adjoint_new(e->back, &c, &e->step[e->step_of[n]].desc, &q->adjoint));
         q->x_block = q->adjoint->gx_block;
         q->y_block = q->adjoint->gy_block;
         return DCV_OK;

@@ -287,7 +287,7 @@ static void check_extents(void)
         d.in[i] = 2 * side;
         d.win[i] = wide;
     }
-    CHECK(dcv_adjoint_new(&dcv_backend_blas, &d, &a) == DCV_EUNSUPPORTED && !a);
+    CHECK(dcv_adjoint_new(&dcv_backend_blas, &d, &d, &a) == DCV_EUNSUPPORTED && !a);
     d.in[0] = d.out[0] = 1;
     d.win[0] = one;
     CHECK(dcv_backend_blas.conv_new(&d, &c) == DCV_OK && c);
