@@ -154,7 +154,7 @@ static dcv_adjoint_kind choose(const dcv_backend *back, const dcv_conv_desc *d, 
     if (has_own(back)) {
         if (dcv_adjoint_narrow_takes(d))
             return DCV_ADJOINT_NARROW;
-        if (d->precision == DCV_FAST && dcv_winograd_takes(forward))
+        if (forward->precision == DCV_FAST && dcv_winograd_takes(forward))
             return DCV_ADJOINT_WINOGRAD;
         if (dcv_adjoint_tile_takes(d))
             return DCV_ADJOINT_TILES;

@@ -108,6 +108,7 @@ static dcv_status build(dcv_engine *e)
     DCV_TRY(dcv_arena_new(&e->arena));
     DCV_TRY(tables(e));
     e->back->one_thread();
+    DCV_TRY(dcv_plan_weights(e));
     DCV_TRY(dcv_back_mark(e));
     dcv_plan_levels(e);
     dcv_plan_chains(e);

@@ -117,7 +117,7 @@ bool dcv_plan_conv(const dcv_engine *e, int node, dcv_conv_desc *d)
                          .ic = x->d[1],
                          .oc = y->d[1],
                          .has_bias = nd->n_in > 2 && nd->in[2] >= 0,
-                         .precision = e->o.precision};
+                         .precision = e->direct[nd->source - g->model->node] ? DCV_STRICT : e->o.precision};
     dcv_conv_windows(g, nd, d->win, &d->n_space);
     for (int i = 0; i < d->n_space; i++) {
         d->in[i] = x->d[2 + i];

@@ -70,6 +70,7 @@ struct dcv_engine {
     bool *seen, *keep;          /* [n_value] observed; alive to the end of the walk */
     bool *held;                 /* [n_value] wanted by the walk back: never fused away */
     struct dcv_back *back_plan; /* back.h; NULL: no walk back */
+    bool *direct;               /* [n_node of the model] convolutions that may not be wound, for their weights' sake */
     bool *grouped;              /* [n_node] runs for the group at once */
     int *level;                 /* [n_node] */
     int *owner;                 /* [n_node] head of the chain that the node is in, itself mostly */
@@ -96,6 +97,9 @@ bool dcv_plan_is(const dcv_engine *e, int node, const char *op);
  * nodes, which are run as plain operators. */
 bool dcv_plan_conv(const dcv_engine *e, int node, dcv_conv_desc *d);
 bool dcv_plan_dense(const dcv_engine *e, int node, dcv_dense *d);
+
+/* weights.c: fills direct. */
+dcv_status dcv_plan_weights(dcv_engine *e) DCV_MUST_USE;
 
 /* plan.c: steps and spots. */
 dcv_status dcv_plan_steps(dcv_engine *e) DCV_MUST_USE;
