@@ -5,6 +5,10 @@
 #include <stdint.h>
 #include "deconvoy/status.h"
 
+/* libcfitsio has functions of these names; it would call ours. */
+#define file_read  dcv_file_read
+#define file_write dcv_file_write
+
 /* All n bytes at offset, whatever short counts and signals do.  0 or errno (EIO where a file ends early). */
 int file_write(int fd, const void *from, int64_t n, int64_t offset);
 int file_read(int fd, void *to, int64_t n, int64_t offset);
