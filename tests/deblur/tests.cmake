@@ -9,3 +9,15 @@ set(deblur_mpi "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_M
 add_test(NAME deblur/slab_ranks COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/deblur/slab.sh $<TARGET_FILE:deblur_slab_bytes_F32>
          $<TARGET_FILE:deblur_slab_bytes_F64> ${MPIEXEC_EXECUTABLE})
 set_tests_properties(deblur/slab_ranks PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2 ENVIRONMENT "${deblur_mpi}")
+
+# Methods against NumPy, which comes with h5py.
+add_executable(deblur_solve deblur/solve.c)
+target_link_libraries(deblur_solve PRIVATE dcv_deblur)
+if(Python3_FOUND)
+  add_test(NAME deblur/methods COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/deblur/methods.py $<TARGET_FILE:deblur_solve>)
+  set_tests_properties(deblur/methods PROPERTIES LABELS unit TIMEOUT 300 ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+endif()
+if(Python3_FOUND)
+  add_test(NAME deblur/job COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/deblur/job.py $<TARGET_FILE:deconvoy> ${MPIEXEC_EXECUTABLE})
+  set_tests_properties(deblur/job PROPERTIES LABELS mpi TIMEOUT 400 PROCESSORS 2 ENVIRONMENT "${deblur_mpi}")
+endif()

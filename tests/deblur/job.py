@@ -1,0 +1,267 @@
+"""job.py DECONVOY MPIEXEC: the jobs `deblur` and `blur` from outside: bytes at any number of ranks and threads, kills, readers,
+bad input."""
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+
+import h5py
+import numpy as np
+
+program, mpiexec = sys.argv[1:3]
+folder = tempfile.mkdtemp(prefix='deconvoy.')
+os.chdir(folder)
+rng = np.random.default_rng(3)
+failed = checks = 0
+
+
+def check(what, good):
+    global failed, checks
+    checks += 1
+    if not good:
+        failed += 1
+        print('FAILED:', what, flush=True)
+
+
+def yaml(name, job, output, **keys):
+    with open(name, 'w') as f:
+        f.write('job: %s\noutput: %s\nruntime: {progress: none, durability: process}\n%s:\n' % (job, output, job))
+        for k, v in keys.items():
+            f.write('  %s: %s\n' % (k, v))
+
+
+def call(config, ranks=1, *more):
+    start = [mpiexec, '-q', '--oversubscribe', '--bind-to', 'none', '-n', str(ranks)] if ranks > 1 else []
+    return start + [program, 'run', config] + list(more)
+
+
+def run(config, ranks=1, *more, want=0, says=''):
+    done = subprocess.run(call(config, ranks, *more), capture_output=True, text=True, timeout=100)
+    check('%s on %d ranks %s: exit %d, want %d: %s' % (config, ranks, more, done.returncode, want, done.stderr[-300:]),
+          done.returncode == want)
+    check('%s: "%s" not in: %s' % (config, says, done.stderr[-300:]), says in done.stderr)
+
+
+def read(file):
+    with open(file, 'rb') as f:
+        return f.read()
+
+
+def image(file, path='/deblur/image'):
+    with h5py.File(file, 'r') as f:
+        return f[path][()]
+
+
+def put(file, **arrays):
+    with h5py.File(file, 'w') as f:
+        for k, v in arrays.items():
+            f[k] = v
+
+
+# One object over all ranks: the same bytes.
+scene = np.zeros((61, 76))
+scene[10:40, 20:50] = 100
+scene[30, 60] = 2000
+put('sharp.h5', image=scene)
+motion = '{kind: motion, length: 9, angle: 20}'
+yaml('blur.yaml', 'blur', 'blurred.h5', input='sharp.h5', psf=motion, background=2,
+     noise='{poisson: 500, gaussian: 0.1, seed: 3}')
+run('blur.yaml')
+run('blur.yaml', 3, '--set', 'output=blurred3.h5')
+check('blur on 3 ranks', read('blurred.h5') == read('blurred3.h5'))
+yaml('deblur.yaml', 'deblur', 'd.h5', input='blurred.h5', psf=motion, acceleration='biggs_andrews',
+     noise='{background: 2}')
+run('deblur.yaml', says='differ by')
+for ranks, threads in ((1, 4), (2, 1), (3, 2), (5, 1), (7, 1)):
+    run('deblur.yaml', ranks, '--set', 'output=e.h5', '--set', 'runtime.threads=%d' % threads, '--fresh')
+    check('%d ranks, %d threads' % (ranks, threads), read('d.h5') == read('e.h5'))
+check('nothing is left beside the result', sorted(f for f in os.listdir('.') if f.startswith('e')) == ['e.h5', 'e.run.json'])
+truth, before, after = scene, image('blurred.h5', '/blur/image'), image('d.h5')
+check('closer to the truth: %g, %g' % (np.std(after - truth), np.std(before - truth)),
+      np.std(after - truth) < 0.8 * np.std(before - truth))
+yaml('tv.yaml', 'deblur', 'tv.h5', input='blurred.h5', psf=motion, method='rl_tv', iterations=20)
+run('tv.yaml')
+run('tv.yaml', 5, '--set', 'output=tv5.h5')
+check('rl_tv on 5 ranks', read('tv.h5') == read('tv5.h5'))
+stack = rng.random((9, 20, 18)) * 100
+put('stack.h5', image=stack)
+yaml('stack.yaml', 'deblur', 'stack1.h5', input='stack.h5', dimensions=3, psf='{kind: gaussian, fwhm: [3, 2, 2.5]}',
+     method='tikhonov')
+run('stack.yaml')
+run('stack.yaml', 12, '--set', 'output=stack12.h5', says='ranks idle' if 12 > 15 else '')
+check('cross-validation in three dimensions on 12 ranks', read('stack1.h5') == read('stack12.h5'))
+
+# Killed and asked to stop, with states, and gone on with on another number of ranks.
+big = np.kron(scene, np.ones((6, 6)))
+put('big.h5', image=big)
+yaml('long.yaml', 'deblur', 'l.h5', input='big.h5', psf='{kind: gaussian, fwhm: 4}', iterations=150, checkpoint_every=0,
+     acceleration='biggs_andrews')
+run('long.yaml', 1, '--set', 'output=want.h5')
+for ranks, pause in ((1, 1.0), (2, 1.6), (3, 2.2)):
+    p = subprocess.Popen(call('long.yaml', ranks), stderr=subprocess.DEVNULL, start_new_session=True)
+    time.sleep(pause)
+    os.killpg(p.pid, signal.SIGKILL)
+    p.wait()
+    time.sleep(0.3)
+check('a state is there after kills', any('.block.together' in f for f in os.listdir('.')) or os.path.exists('l.h5'))
+p = subprocess.Popen(call('long.yaml', 2), stderr=subprocess.PIPE, text=True)
+time.sleep(1.5)
+p.send_signal(signal.SIGUSR1)
+err = p.communicate(timeout=60)[1]
+check('USR1: exit %d (%s)' % (p.returncode, err[-200:]), p.returncode in (0, 75))
+run('long.yaml', 5)
+check('killed and gone on with', read('l.h5') == read('want.h5'))
+check('no state is left', not any('.block' in f for f in os.listdir('.')))
+
+# Many objects: one that is broken fails alone.
+many = np.stack([before, before * 2, before])
+many[1, 7, 5] = np.nan
+put('many.h5', image=many)
+yaml('many.yaml', 'deblur', 'm.h5', input='many.h5', psf=motion, iterations=8)
+run('many.yaml', says='1 of 3 items failed')
+run('many.yaml', 3, '--set', 'output=m3.h5')
+check('items on 3 ranks', read('m.h5') == read('m3.h5'))
+with h5py.File('m.h5', 'r') as f:
+    check('message: %s' % f['failures/message'][0], b'000001: NaN or infinity at [7, 5]' in f['failures/message'][0])
+    check('status', list(f['inputs/status'][()]) == [1, 2, 1])
+    check('rows', np.isnan(f['deblur/image'][1]).all() and f['deblur/iterations'][1] == -1)
+    check('history', f['deblur/history/flux'].shape == (3, 8) and np.isfinite(f['deblur/history/flux'][2]).all())
+run('many.yaml', 2, '--set', 'deblur.parallel=distributed', '--set', 'output=n.h5', want=65, says='NaN or infinity at [7, 5]')
+
+# Readers: a PSF of one sample gives back what was read.
+put('one.h5', psf=np.ones((1, 1)))
+
+
+def reads(name, want, **keys):
+    keys = dict({'input': name, 'psf': '{kind: file, file: one.h5}', 'precision': 'float64'}, **keys)
+    yaml('r.yaml', 'blur', 'r.h5', **keys)
+    run('r.yaml', 1, '--fresh')
+    have = image('r.h5', '/blur/image') if os.path.exists('r.h5') else np.zeros(0)
+    check('%s: %s %s' % (name, have.shape, want.shape), have.shape == want.shape and np.allclose(have, want, rtol=1e-12, atol=1e-9))
+
+
+def png(name, a, bits):
+    h, w = a.shape[:2]
+    raw = b''.join(b'\0' + row.astype('>u%d' % (bits // 8)).tobytes() for row in a)
+    chunk = lambda kind, body: struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
+    head = struct.pack('>IIBBBBB', w, h, bits, 2 if a.ndim == 3 else 0, 0, 0, 0)
+    with open(name, 'wb') as f:
+        f.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) + chunk(b'IDAT', zlib.compress(raw)) + chunk(b'IEND', b''))
+
+
+def tiff(name, pages, kind, order='<'):
+    """Pages without compression; kind: SampleFormat."""
+    body, offset, ifds = b'', 8, []
+    pages = [p.astype(order + p.dtype.str[1:]) for p in pages]
+    for p in pages:
+        ifds.append(offset + len(body))
+        body += p.tobytes()
+    out = (b'II*\0' if order == '<' else b'MM\0*') + struct.pack(order + 'I', 8 + len(body)) + body
+    for i, (p, at) in enumerate(zip(pages, ifds)):
+        samples = p.shape[2] if p.ndim == 3 else 1
+        entries = [(256, 4, p.shape[1]), (257, 4, p.shape[0]), (258, 3, p.itemsize * 8), (259, 3, 1), (262, 3, 2 if samples == 3 else 1),
+                   (273, 4, at), (277, 3, samples), (278, 4, p.shape[0]), (279, 4, p.nbytes), (339, 3, kind)]
+        if samples == 3:
+            entries[2] = (258, 3, None)
+        extra = len(out) + 2 + 12 * len(entries) + 4
+        out += struct.pack(order + 'H', len(entries))
+        for tag, t, v in entries:
+            if v is None:
+                out += struct.pack(order + 'HHII', tag, t, 3, extra)
+            elif t == 3:
+                out += struct.pack(order + 'HHIHH', tag, t, 1, v, 0)
+            else:
+                out += struct.pack(order + 'HHII', tag, t, 1, v)
+        size = 6 if samples == 3 else 0
+        out += struct.pack(order + 'I', extra + size if i + 1 < len(pages) else 0)
+        out += struct.pack(order + '3H', *([p.itemsize * 8] * 3)) if size else b''
+    with open(name, 'wb') as f:
+        f.write(out)
+
+
+def fits(name, a, bitpix, scale=1.0, zero=0.0):
+    cards = ['SIMPLE  =                    T', 'BITPIX  = %20d' % bitpix, 'NAXIS   = %20d' % a.ndim]
+    cards += ['NAXIS%-3d= %20d' % (i + 1, n) for i, n in enumerate(reversed(a.shape))]
+    cards += ['BSCALE  = %20.10E' % scale, 'BZERO   = %20.10E' % zero, 'END']
+    head = ''.join(c.ljust(80) for c in cards)
+    head = head.ljust((len(head) + 2879) // 2880 * 2880).encode()
+    body = a.astype({-32: '>f4', 16: '>i2', -64: '>f8'}[bitpix]).tobytes()
+    with open(name, 'wb') as f:
+        f.write(head + body + b'\0' * (-len(body) % 2880))
+
+
+grey16 = rng.integers(0, 65536, (11, 13)).astype(np.uint16)
+rgb = rng.integers(0, 256, (10, 12, 3)).astype(np.uint8)
+png('g.png', grey16, 16)
+reads('g.png', grey16.astype(float))
+png('c.png', rgb, 8)
+reads('c.png', rgb.astype(float))
+tiff('s.tif', [rng.random((9, 8)).astype('f4') for _ in range(3)], 3)
+pages = [np.float64(p) for p in np.random.default_rng(5).random((3, 9, 8)).astype('f4')]
+tiff('s.tif', [p.astype('f4') for p in pages], 3, '>')
+put('one3.h5', psf=np.ones((1, 1, 1)))
+reads('s.tif', np.stack(pages), dimensions=3, psf='{kind: file, file: one3.h5}')
+reads('s.tif', np.stack(pages))
+tiff('i.tif', [rgb.astype(np.uint16) * 256 + 7], 1)
+reads('i.tif', rgb * 256.0 + 7)
+counts = rng.integers(-1000, 1000, (3, 7, 6))
+fits('f.fits', counts, 16, 0.5, 100.0)
+reads('f.fits', counts * 0.5 + 100, dimensions=3, psf='{kind: file, file: one3.h5}')
+os.mkdir('folder')
+for i in range(3):
+    fits('folder/%d.fits' % i, counts[i] * 0.25, -32)
+reads('folder', counts * 0.25)
+np.savetxt('t.txt', counts[:2].reshape(2, -1).T, fmt='%d')
+put('one1.h5', psf=np.ones(1))
+reads('t.txt', counts[:2].reshape(2, -1).astype(float), dimensions=1, psf='{kind: file, file: one1.h5}')
+trace = rng.standard_normal(50).astype('f4')
+head = np.zeros(158, '<i4')
+head.view('<f4')[:70] = -12345
+head.view('<f4')[0] = 0.05
+head[76], head[79] = 6, 50
+with open('t.sac', 'wb') as f:
+    f.write(head.tobytes() + trace.astype('<f4').tobytes())
+reads('t.sac', trace.astype(float), dimensions=1, psf='{kind: file, file: one1.h5}')
+put('w.h5', psf=np.exp(-(np.arange(9) - 4.0) ** 2))
+yaml('sac.yaml', 'deblur', 'sac.h5', input='t.sac', method='water_level', psf='{kind: file, file: w.h5}', lags=[-1, 2])
+run('sac.yaml')
+with h5py.File('sac.h5', 'r') as f:
+    check('sampling of a SAC file', np.allclose(f['deblur/lag'][()], np.arange(-20, 41) * 0.05) and f['deblur/image'].shape == (1, 61))
+
+# What is refused, and how.
+put('flat.h5', psf=np.zeros((3, 3)))
+put('line.h5', image=np.ones(7))
+put('nan.h5', image=np.where(np.arange(63).reshape(9, 7) == 40, np.inf, 1.0))
+BAD = [(65, 'at [5, 5]', dict(input='nan.h5')), (65, 'no mass', dict(psf='{kind: file, file: flat.h5}')),
+       (78, 'unknown is not defined', dict(method='wiener', boundary='unknown')), (78, 'iterations', dict(method='landweber')),
+       (78, 'axes', dict(input='line.h5')), (66, 'nowhere.h5', dict(input='nowhere.h5')),
+       (78, 'fwhm', dict(psf='{kind: gaussian}')), (78, 'no data set', dict(dataset='/other')),
+       (78, 'Richardson-Lucy', dict(method='inverse', acceleration='biggs_andrews')), (78, 'centre', dict(psf='{kind: file, file: one.h5, centre: [3, 0]}'))]
+for code, says, keys in BAD:
+    yaml('bad.yaml', 'deblur', 'bad.h5', **dict({'input': 'blurred.h5', 'psf': motion}, **keys))
+    run('bad.yaml', 1, '--fresh', want=code, says=says)
+yaml('bad.yaml', 'deblur', 'bad.h5', input='blurred.h5', psf=motion)
+run('bad.yaml', 2, '--fresh', '--set', 'runtime.memory=20000', want=78, says='needs')
+for name in ('g.png', 's.tif', 'f.fits', 't.sac'):
+    with open('cut_' + name, 'wb') as f:
+        f.write(read(name)[:len(read(name)) // 2])
+    yaml('cut.yaml', 'deblur', 'bad.h5', input='cut_' + name, psf='{kind: gaussian, fwhm: 2}', dimensions=1 if 'sac' in name else 2)
+    run('cut.yaml', 1, '--fresh', want=65)
+
+# PSF larger than the data; a result read back by the next job.
+yaml('large.yaml', 'deblur', 'large.h5', input='c.png', psf='{kind: gaussian, fwhm: 9, size: 41}', iterations=5)
+run('large.yaml')
+check('RGB in and out', image('large.h5').shape == (10, 12, 3) and np.isfinite(image('large.h5')).all())
+yaml('again.yaml', 'blur', 'again.h5', input='large.h5', dataset='/deblur/image', psf='{kind: disk, radius: 1.5}')
+run('again.yaml')
+check('RGB is known again', image('again.h5', '/blur/image').shape == (10, 12, 3))
+
+os.chdir('/')
+shutil.rmtree(folder)
+print('%d checks, %d failed' % (checks, failed))
+sys.exit(1 if failed or not checks else 0)
