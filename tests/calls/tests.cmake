@@ -1,13 +1,13 @@
 # JSON is read by another program.
-if(Python3_FOUND)
-  add_test(NAME calls/inspect_json COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/calls/inspect_json.py
+if(DCV_SYSTEM_PYTHON3)
+  add_test(NAME calls/inspect_json COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/calls/inspect_json.py
            $<TARGET_FILE:calls_test_inspect> ${CMAKE_SOURCE_DIR})
   set_tests_properties(calls/inspect_json PROPERTIES LABELS unit TIMEOUT 300)
 endif()
 
 # The command line from outside: messages, exit codes, one voice under mpirun.
-if(Python3_FOUND)
-  add_test(NAME calls/cli COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/calls/cli.py $<TARGET_FILE:deconvoy> ${MPIEXEC_EXECUTABLE} ${CMAKE_SOURCE_DIR})
+if(DCV_SYSTEM_PYTHON3)
+  add_test(NAME calls/cli COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/calls/cli.py $<TARGET_FILE:deconvoy> ${MPIEXEC_EXECUTABLE} ${CMAKE_SOURCE_DIR})
   set_tests_properties(calls/cli PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2
     ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
 endif()

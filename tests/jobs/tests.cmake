@@ -1,5 +1,4 @@
 # Jobs from end to end, against references of another origin.  Not part of `-L unit`: they take minutes.
-find_program(DCV_SYSTEM_PYTHON3 python3 PATHS /usr/bin NO_DEFAULT_PATH)
 if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
   set(backends blas)
   if(DNNL_LIBRARY AND DNNL_INCLUDE_DIR)
