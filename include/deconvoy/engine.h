@@ -44,6 +44,9 @@ typedef struct dcv_engine_options {
      * those of the engine that it shares with itself.  They must be packed before the first walk and outlive this
      * engine. */
     const dcv_engine *share;
+    /* 2 or more: so many pictures that walks will mostly have.  From the first convolution with many weights on the group
+     * then goes through each step together, so that weights are read once, and kernels are chosen for so many. */
+    int together;
     const int *input_block; /* layouts of the graph's inputs, [n_in]; NULL: row-major */
 } dcv_engine_options;
 

@@ -57,8 +57,7 @@ dcv_span dcv_node_reads(const dcv_graph *g, int node, int k, int axis, int j, dc
     return h;
 }
 
-/* --- making --------------------------------------------------------------------------------------------------------
- */
+/* --- making --- */
 
 /* The axis of a value: the one that all ways to it agree on. */
 static int agree(int have, int more, bool *crossed)
@@ -217,8 +216,7 @@ int64_t dcv_reach_extent(const dcv_reach *r, int v)
     return r->extent[v];
 }
 
-/* --- marking -------------------------------------------------------------------------------------------------------
- */
+/* --- marking --- */
 
 static void clear(dcv_reach *r)
 {

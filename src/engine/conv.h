@@ -12,6 +12,7 @@ typedef enum dcv_act { DCV_ACT_NONE, DCV_ACT_RELU, DCV_ACT_CLIP } dcv_act; /* fu
 
 typedef struct dcv_conv_desc {
     int n;                  /* pictures in one call */
+    int together;           /* 2 or more: pictures that run_some() will mostly be given at once; weighs in choices */
     int n_space;            /* 1, 2 or 3; arrays below are [depth,] rows, cols */
     int64_t groups, ic, oc; /* all channels, not per group */
     int64_t in[DCV_MAX_SPACE], out[DCV_MAX_SPACE];
@@ -53,6 +54,9 @@ typedef struct dcv_backend {
     dcv_status (*pack)(const dcv_conv *c, const float *w, const float *scale, void *packed);
     /* bias: [oc padded to y_block, 0 past oc] or NULL.  scratch: 64-byte aligned, this thread's. */
     void (*run)(dcv_conv_call *call, const float *x, const void *packed, const float *bias, float *y, void *scratch);
+    /* NULL, or the same for n pictures that lie x_stride and y_stride floats apart; of a convolution made for one. */
+    void (*run_some)(dcv_conv_call *call, int n, const float *x, int64_t x_stride, const void *packed, const float *bias,
+                     float *y, int64_t y_stride, void *scratch);
     const char *(*kernel)(const dcv_conv *c); /* name of the kernel that was chosen, for bench --layers */
 } dcv_backend;
 

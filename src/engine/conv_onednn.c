@@ -600,6 +600,18 @@ static void run(dcv_conv_call *call, const float *x, const void *packed, const f
     }
 }
 
+static void run_some(dcv_conv_call *call, int n, const float *x, int64_t x_stride, const void *packed,
+                     const float *bias, float *y, int64_t y_stride, void *scratch)
+{
+    const dcv_conv *c = call->c;
+    if (c->wound) {
+        dcv_winograd_run_some(&c->winograd, n, x, x_stride, packed, bias, y, y_stride, scratch);
+        return;
+    }
+    for (int p = 0; p < n; p++)
+        run(call, x + p * x_stride, packed, bias, y + p * y_stride, scratch);
+}
+
 static const char *kernel(const dcv_conv *c)
 {
     if (c->wound)
@@ -623,5 +635,6 @@ const dcv_backend dcv_backend_onednn = {
     .scratch_bytes = scratch_bytes,
     .pack = pack,
     .run = run,
+    .run_some = run_some,
     .kernel = kernel,
 };

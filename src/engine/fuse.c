@@ -10,6 +10,8 @@
 #include "engine/ops/gemm.h"
 #include "engine/plan.h"
 
+static const int64_t many_weights = INT64_C(1) << 18;
+
 bool dcv_plan_is(const dcv_engine *e, int node, const char *op)
 {
     return !strcmp(e->g->node[node].op->name, op);
@@ -84,12 +86,26 @@ static bool follows_group(const dcv_engine *e, int node)
     return any;
 }
 
+/* With o.together: a convolution whose weights do not stay in a cache, and all that follows one. */
+static bool goes_together(const dcv_engine *e, int node)
+{
+    const dcv_node *nd = &e->g->node[node];
+    if (!e->o.together)
+        return false;
+    for (int i = 0; i < nd->n_in; i++) {
+        const int p = nd->in[i] >= 0 ? e->g->value[nd->in[i]].producer : -1;
+        if (p >= 0 && e->grouped[p])
+            return true;
+    }
+    return dcv_plan_is(e, node, "Conv") && dcv_count(&e->g->value[nd->in[1]].dims) >= many_weights;
+}
+
 void dcv_plan_levels(dcv_engine *e)
 {
     for (int n = 0; n < e->g->n_node; n++) {
         const dcv_node *nd = &e->g->node[n];
         dcv_dense d;
-        e->grouped[n] = dense_of(e->g, n, &d) || follows_group(e, n);
+        e->grouped[n] = dense_of(e->g, n, &d) || follows_group(e, n) || goes_together(e, n);
         int level = e->grouped[n];
         for (int i = 0; i < nd->n_in; i++) {
             const int p = nd->in[i] >= 0 ? e->g->value[nd->in[i]].producer : -1;

@@ -64,7 +64,7 @@ dcv_blob dcv_patch_walk_clean(const dcv_patch_walk *w, int value);
  * elsewhere it is the clean one.  Values that do not change are not shown.  b has the box's extents. */
 typedef void (*dcv_patch_fn)(void *ctx, int k, int value, const dcv_blob *b, const dcv_span box[2]);
 
-/* Walk n windows, 1 .. DCV_GROUP: at[k] row and column of each.
+/* Walk n windows: at[k] row and column of each.  Those of one head go together; they are shown in any order.
  *
  * fill   [C] what windows hold
  *

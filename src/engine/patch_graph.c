@@ -96,8 +96,7 @@ static int add_input(dcv_graph *g, const char *name, int64_t floats)
     return g->in[g->n_in++] = add_value(g, name, &(dcv_dims){1, {floats}});
 }
 
-/* --- heads ---------------------------------------------------------------------------------------------------------
- */
+/* --- heads --- */
 
 static bool has_box(const maker *m, int v)
 {
@@ -254,8 +253,7 @@ void dcv_patch_head_clear(dcv_patch_head *h)
     memset(h, 0, sizeof *h);
 }
 
-/* --- tail ----------------------------------------------------------------------------------------------------------
- */
+/* --- tail --- */
 
 dcv_status dcv_patch_tail_make(dcv_patches *p)
 {

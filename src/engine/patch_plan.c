@@ -9,8 +9,7 @@ enum { MOST_CLASSES = 8, MOST_SIZES = 64 };
 /* What making a head costs, in multiply-adds of the same time: some milliseconds (tests/bench/README.md). */
 static const double head_macs = 1e8;
 
-/* --- what stays local ----------------------------------------------------------------------------------------------
- */
+/* --- what stays local --- */
 
 static bool is_map(const dcv_value *v)
 {
@@ -149,8 +148,7 @@ static void find_needed(dcv_patches *p)
                 p->cut[g->node[i].in[k]] = true;
 }
 
-/* --- classes -------------------------------------------------------------------------------------------------------
- */
+/* --- classes --- */
 
 /* Work of a cell of a value along an axis, for all windows along the other: weights of its extent in a class. */
 static void weigh(const dcv_patches *p, int axis, double *weight)
@@ -276,8 +274,7 @@ static dcv_status find_classes(dcv_patches *p, int axis, int others)
     return ok ? DCV_OK : DCV_ENOMEM;
 }
 
-/* --- making --------------------------------------------------------------------------------------------------------
- */
+/* --- making --- */
 
 static dcv_status tables(dcv_patches *p, const dcv_patches_options *o)
 {

@@ -1,7 +1,9 @@
-/* patch_walk.c -- windows through their heads, one by one, and through the tail, several at a time. */
+/* patch_walk.c -- windows through their heads, those of a class together, and through the tail, several at a time. */
 #include <string.h>
 #include "engine/build.h"
 #include "engine/patch_plan.h"
+
+enum { SLOTS = 2 * DCV_GROUP }; /* windows between head and tail: a group for each */
 
 struct dcv_patch_walk {
     dcv_patches *p;
@@ -11,25 +13,29 @@ struct dcv_patch_walk {
     float *arena;    /* lent to the heads' walks */
     void *scratch;
     size_t arena_floats, scratch_bytes;
-    float *window; /* box of the input */
-    float *places;
+    float *window[DCV_GROUP];   /* boxes of the input */
+    float *places[DCV_GROUP];   /* of the pastes */
     const float **in;           /* of one walk: [inputs][DCV_GROUP] */
     const float *const **group; /* [inputs] */
     int n_cut, *cut;
-    float **whole;        /* [n_cut][DCV_GROUP] maps for the tail */
-    dcv_span (*dirty)[2]; /* [n_cut][DCV_GROUP] where they differ from the clean ones */
-    bool *fresh;          /* [DCV_GROUP] maps are the clean ones of this picture, but for dirty */
-    /* Of the window under way: */
-    int k, at[2];
+    float **whole;        /* [n_cut][SLOTS] maps for the tail */
+    dcv_span (*dirty)[2]; /* [n_cut][SLOTS] where they differ from the clean ones */
+    bool fresh[SLOTS];    /* maps are the clean ones of this picture, but for dirty */
+    bool taken[SLOTS];
+    int n_queue, queue[SLOTS], queued[SLOTS]; /* slots, and their windows, that wait for the tail */
+    /* Of the call under way: */
+    const int (*at)[2];
+    int *order;                    /* windows by head */
+    int batch[DCV_GROUP], n_batch; /* windows in their head */
+    int slot[DCV_GROUP];           /* theirs */
     const dcv_patch_head *head;
     dcv_patch_fn see;
     void *ctx;
 };
 
-/* --- engines -------------------------------------------------------------------------------------------------------
- */
+/* --- engines --- */
 
-static dcv_status compile(dcv_patches *p, dcv_patch_head *h, const int *input_block)
+static dcv_status compile(dcv_patches *p, dcv_patch_head *h, const int *input_block, int together)
 {
     dcv_engine *e = NULL;
     const dcv_engine_options o = {.precision = p->o.precision,
@@ -37,6 +43,7 @@ static dcv_status compile(dcv_patches *p, dcv_patch_head *h, const int *input_bl
                                   .seen = h->g.out,
                                   .n_seen = h->g.n_out,
                                   .share = p->last,
+                                  .together = together,
                                   .input_block = input_block};
     DCV_TRY(dcv_engine_new(&h->g, &o, &e));
     const dcv_status st = dcv_engine_pack_own(e);
@@ -77,9 +84,19 @@ dcv_status dcv_patches_attach(dcv_patches *p, const dcv_engine *e)
         return DCV_ENOMEM;
     for (int i = 0; i < p->tail.g.n_in; i++)
         block[i] = p->clean_block[p->tail.g.in[i]];
-    const dcv_status st = compile(p, &p->tail, block);
+    const dcv_status st = compile(p, &p->tail, block, 0);
     dcv_free(block);
     return st;
+}
+
+/* Windows of a picture that share a head, as far as a group has room for them. */
+static int windows_of(const dcv_patches *p, int head)
+{
+    int n[2] = {0, 0};
+    for (int a = 0; a < 2; a++)
+        for (int i = 0; i < p->o.n_window[a]; i++)
+            n[a] += p->class_of[a][i] == (a ? head % p->n_class[1] : head / p->n_class[1]);
+    return n[0] < DCV_GROUP && n[1] < DCV_GROUP && n[0] * n[1] < DCV_GROUP ? n[0] * n[1] : DCV_GROUP;
 }
 
 /* Heads are made when first met, by whichever thread that is; what they compute does not depend on the order. */
@@ -88,14 +105,13 @@ static dcv_status engine_of(dcv_patches *p, int head, const dcv_engine **out)
     dcv_status st = DCV_OK;
     pthread_mutex_lock(&p->lock);
     if (!p->head[head].engine)
-        st = compile(p, &p->head[head], NULL);
+        st = compile(p, &p->head[head], NULL, windows_of(p, head));
     *out = p->head[head].engine;
     pthread_mutex_unlock(&p->lock);
     return st;
 }
 
-/* --- a thread's memory ---------------------------------------------------------------------------------------------
- */
+/* --- a thread's memory --- */
 
 static int64_t floats_of(const dcv_patches *p, int v)
 {
@@ -118,16 +134,15 @@ static void largest_head(const dcv_patches *p, size_t *window, size_t *places, s
 static dcv_status make_slots(dcv_patch_walk *w)
 {
     const dcv_patches *p = w->p;
-    const size_t slots = (size_t)p->tail.g.n_in * DCV_GROUP;
+    const size_t slots = (size_t)p->tail.g.n_in * SLOTS;
     w->n_cut = p->tail.g.n_in;
     w->cut = p->tail.g.in;
     w->whole = dcv_alloc(slots, sizeof *w->whole);
     w->dirty = dcv_alloc(slots, sizeof *w->dirty);
-    w->fresh = dcv_alloc(DCV_GROUP, sizeof *w->fresh);
-    if (!w->whole || !w->dirty || !w->fresh)
+    if (!w->whole || !w->dirty)
         return DCV_ENOMEM;
     for (size_t i = 0; i < slots; i++) {
-        w->whole[i] = dcv_alloc((size_t)floats_of(p, w->cut[i / DCV_GROUP]), sizeof **w->whole);
+        w->whole[i] = dcv_alloc((size_t)floats_of(p, w->cut[i / SLOTS]), sizeof **w->whole);
         if (!w->whole[i])
             return DCV_ENOMEM;
     }
@@ -141,11 +156,15 @@ static dcv_status fill(dcv_patch_walk *w)
     largest_head(p, &window, &places, &inputs);
     w->clean = dcv_alloc((size_t)p->clean_floats, sizeof *w->clean);
     w->walk = dcv_alloc((size_t)p->n_class[0] * (size_t)p->n_class[1], sizeof *w->walk);
-    w->window = dcv_alloc(window, sizeof *w->window);
-    w->places = dcv_alloc(4 * places + 1, sizeof *w->places);
+    for (int k = 0; k < DCV_GROUP; k++) {
+        w->window[k] = dcv_alloc(window, sizeof **w->window);
+        w->places[k] = dcv_alloc(4 * places + 1, sizeof **w->places);
+        if (!w->window[k] || !w->places[k])
+            return DCV_ENOMEM;
+    }
     w->in = dcv_alloc(inputs * DCV_GROUP, sizeof *w->in);
     w->group = dcv_alloc(inputs, sizeof *w->group);
-    if (!w->clean || !w->walk || !w->window || !w->places || !w->in || !w->group)
+    if (!w->clean || !w->walk || !w->in || !w->group)
         return DCV_ENOMEM;
     for (size_t i = 0; i < inputs; i++)
         w->group[i] = w->in + i * DCV_GROUP;
@@ -173,18 +192,19 @@ void dcv_patch_walk_free(dcv_patch_walk *w)
         return;
     for (int i = 0; w->walk && i < w->p->n_class[0] * w->p->n_class[1]; i++)
         dcv_walk_free(w->walk[i]);
-    for (int i = 0; w->whole && i < w->n_cut * DCV_GROUP; i++)
+    for (int i = 0; w->whole && i < w->n_cut * SLOTS; i++)
         dcv_free(w->whole[i]);
     dcv_walk_free(w->tail);
     dcv_free(w->whole);
     dcv_free(w->dirty);
-    dcv_free(w->fresh);
     dcv_free(w->clean);
     dcv_free(w->walk);
     dcv_free(w->arena);
     dcv_free(w->scratch);
-    dcv_free(w->window);
-    dcv_free(w->places);
+    for (int k = 0; k < DCV_GROUP; k++) {
+        dcv_free(w->window[k]);
+        dcv_free(w->places[k]);
+    }
     dcv_free(w->in);
     dcv_free(w->group);
     dcv_free(w);
@@ -194,9 +214,9 @@ size_t dcv_patch_walk_bytes(const dcv_patches *p)
 {
     size_t window, places, inputs;
     largest_head(p, &window, &places, &inputs);
-    int64_t floats = p->clean_floats + (int64_t)window;
+    int64_t floats = p->clean_floats + DCV_GROUP * (int64_t)(window + 4 * places);
     for (int i = 0; i < p->tail.g.n_in; i++)
-        floats += DCV_GROUP * floats_of(p, p->tail.g.in[i]);
+        floats += SLOTS * floats_of(p, p->tail.g.in[i]);
     return (size_t)floats * sizeof(float) + (p->tail.engine ? dcv_walk_bytes(p->tail.engine) : 0);
 }
 
@@ -218,8 +238,7 @@ static dcv_status reserve(dcv_patch_walk *w, const dcv_engine *e)
     return w->arena && w->scratch ? DCV_OK : DCV_ENOMEM;
 }
 
-/* --- clean maps ----------------------------------------------------------------------------------------------------
- */
+/* --- clean maps --- */
 
 dcv_blob dcv_patch_walk_clean(const dcv_patch_walk *w, int v)
 {
@@ -234,81 +253,85 @@ void dcv_patch_walk_keep(dcv_patch_walk *w, int value, const dcv_blob *b)
         return;
     const dcv_blob to = dcv_patch_walk_clean(w, value);
     dcv_blob_copy(b, &to);
-    memset(w->fresh, 0, DCV_GROUP * sizeof *w->fresh);
+    memset(w->fresh, 0, sizeof w->fresh);
 }
 
-/* --- a window ------------------------------------------------------------------------------------------------------
- */
+/* --- windows of one head --- */
 
-static dcv_blob slot(const dcv_patch_walk *w, int cut, int k)
+static dcv_blob slot_map(const dcv_patch_walk *w, int cut, int slot)
 {
     dcv_blob b = dcv_patch_walk_clean(w, w->cut[cut]);
-    b.data = w->whole[cut * DCV_GROUP + k];
+    b.data = w->whole[cut * SLOTS + slot];
     return b;
 }
 
-/* Make the whole maps of place k the clean ones. */
-static void reset_slots(dcv_patch_walk *w, int k)
+/* Make the whole maps of a slot the clean ones. */
+static void reset_slot(dcv_patch_walk *w, int slot)
 {
     for (int i = 0; i < w->n_cut; i++) {
-        const dcv_blob clean = dcv_patch_walk_clean(w, w->cut[i]), to = slot(w, i, k);
-        dcv_span *dirty = w->dirty[i * DCV_GROUP + k];
-        if (w->fresh[k])
+        const dcv_blob clean = dcv_patch_walk_clean(w, w->cut[i]), to = slot_map(w, i, slot);
+        dcv_span *dirty = w->dirty[i * SLOTS + slot];
+        if (w->fresh[slot])
             dcv_patch_copy(&clean, dirty[0], dirty[1], &to, dirty[0].lo, dirty[1].lo);
         else
             memcpy(to.data, clean.data, (size_t)floats_of(w->p, w->cut[i]) * sizeof(float));
         dirty[0] = dirty[1] = (dcv_span){0, 0};
     }
-    w->fresh[k] = true;
+    w->fresh[slot] = true;
 }
 
 /* The input's box: the picture, filled where the window is. */
-static void fill_window(dcv_patch_walk *w, const float *fill)
+static void fill_window(const dcv_patch_walk *w, int k, const float *fill)
 {
     const dcv_patches *p = w->p;
     const int in = p->g->in[0];
-    const dcv_span rows = dcv_patch_box(p, w->head, 0, w->at[0], in), cols = dcv_patch_box(p, w->head, 1, w->at[1], in);
-    const dcv_span *y = &p->window[0][w->at[0]], *x = &p->window[1][w->at[1]];
+    const int *at = w->at[w->batch[k]];
+    const dcv_span rows = dcv_patch_box(p, w->head, 0, at[0], in), cols = dcv_patch_box(p, w->head, 1, at[1], in);
+    const dcv_span *y = &p->window[0][at[0]], *x = &p->window[1][at[1]];
     const dcv_blob clean = dcv_patch_walk_clean(w, in),
-                   box = {.data = w->window, .dims = &w->head->g.value[in].dims, .n = 1, .block = 1};
+                   box = {.data = w->window[k], .dims = &w->head->g.value[in].dims, .n = 1, .block = 1};
     const int64_t h = rows.hi - rows.lo, n = cols.hi - cols.lo;
     dcv_patch_copy(&clean, rows, cols, &box, 0, 0);
     for (int64_t c = 0; c < box.dims->d[1]; c++)
         for (int64_t r = y->lo - rows.lo; r < y->hi - rows.lo; r++)
             for (int64_t q = x->lo - cols.lo; q < x->hi - cols.lo; q++)
-                w->window[(c * h + r) * n + q] = fill[c];
+                box.data[(c * h + r) * n + q] = fill[c];
 }
 
 /* Where the regions of the head's pastes lie, and the boxes in them. */
-static void set_places(dcv_patch_walk *w)
+static void set_places(const dcv_patch_walk *w, int k)
 {
     const dcv_patches *p = w->p;
     const dcv_patch_head *h = w->head;
+    const int *at = w->at[w->batch[k]];
     for (int i = 0; i < h->n_paste; i++) {
         const dcv_patch_attr *a = h->g.node[h->paste[i]].attr;
-        float *to = w->places + 4 * i;
+        float *to = w->places[k] + 4 * i;
         for (int axis = 0; axis < 2; axis++) {
             const int y = p->g->node[a->node].out[0];
-            const dcv_span out = dcv_patch_box(p, h, axis, w->at[axis], y),
+            const dcv_span out = dcv_patch_box(p, h, axis, at[axis], y),
                            r = dcv_node_reads(p->g, a->node, a->input, 2 + axis, 0, out),
-                           box = dcv_patch_box(p, h, axis, w->at[axis], a->value);
+                           box = dcv_patch_box(p, h, axis, at[axis], a->value);
             to[axis] = (float)r.lo;
             to[2 + axis] = (float)(box.lo - r.lo);
         }
     }
 }
 
+/* The clean maps come third and on. */
 static void set_inputs(dcv_patch_walk *w)
 {
     const dcv_graph *g = &w->head->g;
-    w->in[0] = w->window;
-    w->in[DCV_GROUP] = w->places;
+    for (int k = 0; k < w->n_batch; k++) {
+        w->in[k] = w->window[k];
+        w->in[DCV_GROUP + k] = w->places[k];
+    }
     for (int i = 0; i < w->head->n_paste; i++) {
         const dcv_node *nd = &g->node[w->head->paste[i]];
         const dcv_patch_attr *a = nd->attr;
-        for (int k = 2; k < g->n_in; k++)
-            if (g->in[k] == nd->in[2])
-                w->in[k * DCV_GROUP] = w->clean + w->p->clean_at[a->value];
+        for (int q = 2; q < g->n_in; q++)
+            for (int k = 0; g->in[q] == nd->in[2] && k < w->n_batch; k++)
+                w->in[q * DCV_GROUP + k] = w->clean + w->p->clean_at[a->value];
     }
 }
 
@@ -316,38 +339,26 @@ static void see_head(void *ctx, int picture, int value, const dcv_blob *b)
 {
     dcv_patch_walk *w = ctx;
     const dcv_patches *p = w->p;
-    (void)picture;
+    const int *at = w->at[w->batch[picture]];
     dcv_span box[2];
     for (int axis = 0; axis < 2; axis++)
-        box[axis] = dcv_patch_box(p, w->head, axis, w->at[axis], value);
+        box[axis] = dcv_patch_box(p, w->head, axis, at[axis], value);
     for (int i = 0; i < w->n_cut; i++)
         if (w->cut[i] == value) {
-            const dcv_blob to = slot(w, i, w->k);
-            dcv_span *dirty = w->dirty[i * DCV_GROUP + w->k];
+            const dcv_blob to = slot_map(w, i, w->slot[picture]);
+            dcv_span *dirty = w->dirty[i * SLOTS + w->slot[picture]];
             const int64_t h = b->dims->d[2], n = b->dims->d[3];
             dcv_patch_copy(b, (dcv_span){0, h}, (dcv_span){0, n}, &to, box[0].lo, box[1].lo);
             dirty[0] = box[0];
             dirty[1] = box[1];
         }
     if (p->seen[value])
-        w->see(w->ctx, w->k, value, b, box);
+        w->see(w->ctx, w->batch[picture], value, b, box);
 }
 
-static void see_tail(void *ctx, int picture, int value, const dcv_blob *b)
+static dcv_status run_head(dcv_patch_walk *w, int head, const float *fill)
 {
-    const dcv_patch_walk *w = ctx;
-    const dcv_dims *d = b->dims;
-    const dcv_span all[2] = {{0, d->n >= 3 ? d->d[2] : 1}, {0, d->n >= 4 ? d->d[3] : 1}};
-    if (w->p->seen[value])
-        w->see(w->ctx, picture, value, b, all);
-}
-
-static dcv_status run_head(dcv_patch_walk *w, const float *fill)
-{
-    const int head = w->p->class_of[0][w->at[0]] * w->p->n_class[1] + w->p->class_of[1][w->at[1]];
     const dcv_engine *e;
-    w->head = &w->p->head[head];
-    reset_slots(w, w->k);
     if (!w->head->g.n_node)
         return DCV_OK;
     DCV_TRY(engine_of(w->p, head, &e));
@@ -355,28 +366,122 @@ static dcv_status run_head(dcv_patch_walk *w, const float *fill)
     if (!w->walk[head])
         DCV_TRY(dcv_walk_new_bare(e, &w->walk[head]));
     dcv_walk_lend(w->walk[head], w->arena, w->scratch);
-    fill_window(w, fill);
-    set_places(w);
+    for (int k = 0; k < w->n_batch; k++) {
+        fill_window(w, k, fill);
+        set_places(w, k);
+    }
     set_inputs(w);
-    dcv_walk_forward(w->walk[head], 1, w->group, see_head, w);
+    dcv_walk_forward(w->walk[head], w->n_batch, w->group, see_head, w);
+    return DCV_OK;
+}
+
+/* --- the tail --- */
+
+static void see_tail(void *ctx, int picture, int value, const dcv_blob *b)
+{
+    const dcv_patch_walk *w = ctx;
+    const dcv_dims *d = b->dims;
+    const dcv_span all[2] = {{0, d->n >= 3 ? d->d[2] : 1}, {0, d->n >= 4 ? d->d[3] : 1}};
+    if (w->p->seen[value])
+        w->see(w->ctx, w->queued[picture], value, b, all);
+}
+
+/* The first windows of the queue. */
+static void run_tail(dcv_patch_walk *w)
+{
+    const int n = w->n_queue < DCV_GROUP ? w->n_queue : DCV_GROUP;
+    for (int i = 0; i < w->n_cut; i++)
+        for (int k = 0; k < n; k++)
+            w->in[i * DCV_GROUP + k] = w->whole[i * SLOTS + w->queue[k]];
+    if (w->tail)
+        dcv_walk_forward(w->tail, n, w->group, see_tail, w);
+    for (int k = 0; k < n; k++)
+        w->taken[w->queue[k]] = false;
+    w->n_queue -= n;
+    memmove(w->queue, w->queue + n, (size_t)w->n_queue * sizeof *w->queue);
+    memmove(w->queued, w->queued + n, (size_t)w->n_queue * sizeof *w->queued);
+}
+
+static int free_slot(dcv_patch_walk *w)
+{
+    int s = 0;
+    while (w->taken[s]) /* the queue is shorter than a group, and so is the batch */
+        s++;
+    DCV_CHECK(s < SLOTS);
+    w->taken[s] = true;
+    return s;
+}
+
+/* --- all windows of a call --- */
+
+static int head_of(const dcv_patch_walk *w, int window)
+{
+    const dcv_patches *p = w->p;
+    return p->class_of[0][w->at[window][0]] * p->n_class[1] + p->class_of[1][w->at[window][1]];
+}
+
+/* Windows by head, in their order. */
+static dcv_status sort(dcv_patch_walk *w, int n)
+{
+    const int heads = w->p->n_class[0] * w->p->n_class[1];
+    int *first = dcv_alloc((size_t)heads + 1, sizeof *first);
+    w->order = dcv_alloc((size_t)n, sizeof *w->order);
+    if (!first || !w->order) {
+        dcv_free(first);
+        return DCV_ENOMEM;
+    }
+    for (int i = 0; i < n; i++)
+        first[head_of(w, i) + 1]++;
+    for (int h = 0; h < heads; h++)
+        first[h + 1] += first[h];
+    for (int i = 0; i < n; i++)
+        w->order[first[head_of(w, i)]++] = i;
+    dcv_free(first);
+    return DCV_OK;
+}
+
+static dcv_status run_batch(dcv_patch_walk *w, const float *fill)
+{
+    const int head = head_of(w, w->batch[0]);
+    w->head = &w->p->head[head];
+    for (int k = 0; k < w->n_batch; k++) {
+        w->slot[k] = free_slot(w);
+        reset_slot(w, w->slot[k]);
+    }
+    DCV_TRY(run_head(w, head, fill));
+    for (int k = 0; k < w->n_batch; k++) {
+        w->queue[w->n_queue] = w->slot[k];
+        w->queued[w->n_queue++] = w->batch[k];
+    }
+    if (w->n_queue >= DCV_GROUP)
+        run_tail(w);
+    return DCV_OK;
+}
+
+static dcv_status run_all(dcv_patch_walk *w, int n, const float *fill)
+{
+    DCV_TRY(sort(w, n));
+    for (int i = 0; i < n;) {
+        const int head = head_of(w, w->order[i]);
+        for (w->n_batch = 0; i < n && w->n_batch < DCV_GROUP && head_of(w, w->order[i]) == head; i++)
+            w->batch[w->n_batch++] = w->order[i];
+        DCV_TRY(run_batch(w, fill));
+    }
+    if (w->n_queue)
+        run_tail(w);
     return DCV_OK;
 }
 
 dcv_status dcv_patch_walk_run(dcv_patch_walk *w, int n, const int (*at)[2], const float *fill, dcv_patch_fn see,
                               void *ctx)
 {
-    DCV_CHECK(n >= 1 && n <= DCV_GROUP);
+    w->at = at;
     w->see = see;
     w->ctx = ctx;
-    for (w->k = 0; w->k < n; w->k++) {
-        memcpy(w->at, at[w->k], sizeof w->at);
-        DCV_TRY(run_head(w, fill));
-    }
-    if (!w->tail)
-        return DCV_OK;
-    for (int i = 0; i < w->n_cut; i++)
-        for (int k = 0; k < n; k++)
-            w->in[i * DCV_GROUP + k] = w->whole[i * DCV_GROUP + k];
-    dcv_walk_forward(w->tail, n, w->group, see_tail, w);
-    return DCV_OK;
+    w->n_queue = 0;
+    memset(w->taken, 0, sizeof w->taken);
+    const dcv_status st = run_all(w, n, fill);
+    dcv_free(w->order);
+    w->order = NULL;
+    return st;
 }

@@ -14,10 +14,10 @@ struct dcv_walk {
     const float **input;  /* [n_in of the graph][DCV_GROUP] of the last walk */
     dcv_blob *x, *y;      /* of the step being run */
     double *seconds;      /* [n_node] */
-    bool timed, bare; /* arena and scratch are the caller's */
-    int n;               /* pictures of the walk */
-    dcv_back_walk *back; /* NULL: none */
-    bool light;          /* nothing is kept for walks back */
+    bool timed, bare;     /* arena and scratch are the caller's */
+    int n;                /* pictures of the walk */
+    dcv_back_walk *back;  /* NULL: none */
+    bool light;           /* nothing is kept for walks back */
     dcv_observe_fn observe;
     void *ctx;
 };
@@ -164,9 +164,37 @@ static void run_op(dcv_walk *w, const dcv_step *s, int p)
 static void run_conv(dcv_walk *w, int step, int p)
 {
     const dcv_step *s = &w->e->step[step];
+    const dcv_backend *back = w->e->back;
     const char *packed = s->owner->packed;
-    w->e->back->run(w->call[step], blob(w, s->x[0], p).data, packed + s->packed,
-                    s->desc.has_bias ? (const float *)(packed + s->bias) : NULL, blob(w, s->y[0], p).data, w->scratch);
+    const float *bias = s->desc.has_bias ? (const float *)(packed + s->bias) : NULL;
+    if (p < 0 && w->n > 1 && back->run_some) {
+        const dcv_blob x = blob(w, s->x[0], -1), y = blob(w, s->y[0], -1);
+        back->run_some(w->call[step], w->n, x.data, x.n_stride, packed + s->packed, bias, y.data, y.n_stride,
+                       w->scratch);
+        return;
+    }
+    for (int i = p < 0 ? 0 : p, end = p < 0 ? w->n : p + 1; i < end; i++)
+        back->run(w->call[step], blob(w, s->x[0], i).data, packed + s->packed, bias, blob(w, s->y[0], i).data,
+                  w->scratch);
+}
+
+/* Inputs of a group are where the caller has them. */
+static bool reads_input(const dcv_walk *w, const dcv_step *s)
+{
+    for (int i = 0; i < s->n_x; i++)
+        if (s->x[i] >= 0 && w->e->spot[s->x[i]].kind == DCV_SPOT_INPUT)
+            return true;
+    return false;
+}
+
+static void run_apart(dcv_walk *w, int step)
+{
+    const dcv_step *s = &w->e->step[step];
+    for (int p = 0; p < w->n; p++)
+        if (s->kind == DCV_STEP_CONV)
+            run_conv(w, step, p);
+        else
+            run_op(w, s, p);
 }
 
 static void run_dense(dcv_walk *w, const dcv_step *s)
@@ -211,12 +239,13 @@ static void show(const dcv_walk *w, const dcv_step *s, int p)
 static void run(dcv_walk *w, int step, int p)
 {
     const dcv_step *s = &w->e->step[step];
+    const bool apart = p < 0 && reads_input(w, s);
     switch (s->kind) {
     case DCV_STEP_OP:
-        run_op(w, s, p);
+        apart ? run_apart(w, step) : run_op(w, s, p);
         break;
     case DCV_STEP_CONV:
-        run_conv(w, step, p);
+        apart ? run_apart(w, step) : run_conv(w, step, p);
         break;
     case DCV_STEP_DENSE:
         run_dense(w, s);

@@ -19,7 +19,8 @@ bool dcv_winograd_takes(const dcv_conv_desc *d)
     for (int i = 0; i < 2; i++)
         if (d->win[i].kernel != 3 || d->win[i].stride != 1 || d->win[i].dilation != 1)
             return false;
-    return d->out[0] * d->out[1] > 64 || (d->ic * d->oc < 256 * 256 && d->out[0] * d->out[1] >= 36);
+    const int64_t cells = d->out[0] * d->out[1] * (d->together > 1 ? d->together : 1);
+    return cells > 64 || (d->ic * d->oc < 256 * 256 && cells >= 36);
 }
 
 void dcv_winograd_plan(const dcv_conv_desc *d, dcv_winograd *t)
@@ -29,7 +30,7 @@ void dcv_winograd_plan(const dcv_conv_desc *d, dcv_winograd *t)
                         .oc_blocks = d->oc / B,
                         .down = (d->out[0] + OUT - 1) / OUT,
                         .across = (d->out[1] + OUT - 1) / OUT};
-    const int64_t all = t->down * t->across;
+    const int64_t all = t->down * t->across * (d->together > 1 ? d->together : 1);
     /* Few tiles at a time stay in the second cache; more where the weights are read from far away each time. */
     t->batch = POINTS * d->ic * d->oc > (int64_t)4 << 20 ? 49 : 21;
     t->batch = t->batch < all ? t->batch : all;
@@ -150,19 +151,21 @@ DCV_WINO void tile_in(const dcv_winograd *t, const float *x, int64_t r, int64_t 
         _mm512_storeu_ps(v + k * step, d[k]);
 }
 
-__attribute__((target("avx512f"))) static void tiles_in(const dcv_winograd *t, const float *x, int64_t first, int64_t n,
-                                                        float *v)
+__attribute__((target("avx512f"))) static void tiles_in(const dcv_winograd *t, const float *x, int64_t x_stride,
+                                                        int64_t first, int64_t n, float *v)
 {
-    const int64_t h = t->d.in[0], w = t->d.in[1];
+    const int64_t h = t->d.in[0], w = t->d.in[1], each = t->down * t->across;
     for (int64_t b = 0; b < t->ic_blocks; b++, x += h * w * B)
         for (int64_t k = 0; k < n; k++) {
-            const int64_t r = (first + k) / t->across * OUT - t->d.win[0].pad_lo;
-            const int64_t c = (first + k) % t->across * OUT - t->d.win[1].pad_lo;
+            const int64_t at = (first + k) % each;
+            const int64_t r = at / t->across * OUT - t->d.win[0].pad_lo;
+            const int64_t c = at % t->across * OUT - t->d.win[1].pad_lo;
+            const float *picture = x + (first + k) / each * x_stride;
             float *to = v + (b * t->batch + k) * B;
             if (r >= 0 && c >= 0 && r + IN <= h && c + IN <= w)
-                tile_in(t, x, r, c, true, to);
+                tile_in(t, picture, r, c, true, to);
             else
-                tile_in(t, x, r, c, false, to);
+                tile_in(t, picture, r, c, false, to);
         }
 }
 
@@ -204,13 +207,14 @@ DCV_WINO void tile_out(const dcv_winograd *t, const float *m, __m512 bias, int64
 }
 
 __attribute__((target("avx512f"))) static void tiles_out(const dcv_winograd *t, const float *m, const float *bias,
-                                                         int64_t first, int64_t n, float *y)
+                                                         int64_t first, int64_t n, float *y, int64_t y_stride)
 {
+    const int64_t each = t->down * t->across;
     for (int64_t b = 0; b < t->oc_blocks; b++, y += t->d.out[0] * t->d.out[1] * B) {
         const __m512 add = bias ? _mm512_loadu_ps(bias + b * B) : _mm512_setzero_ps();
         for (int64_t k = 0; k < n; k++)
-            tile_out(t, m + (b * t->batch + k) * B, add, (first + k) / t->across * OUT, (first + k) % t->across * OUT,
-                     y);
+            tile_out(t, m + (b * t->batch + k) * B, add, (first + k) % each / t->across * OUT,
+                     (first + k) % t->across * OUT, y + (first + k) / each * y_stride);
     }
 }
 
@@ -222,16 +226,16 @@ static void multiply(const dcv_winograd *t, int64_t n, const float *v, const flo
             dcv_tile_product(n, t->batch, t->ic_blocks, v, u, m);
 }
 
-static void run_picture(const dcv_winograd *t, const float *x, const float *packed, const float *bias, float *y,
-                        float *scratch)
+void dcv_winograd_run_some(const dcv_winograd *t, int pictures, const float *x, int64_t x_stride, const float *packed,
+                           const float *bias, float *y, int64_t y_stride, float *scratch)
 {
-    const int64_t all = t->down * t->across;
+    const int64_t all = pictures * t->down * t->across;
     float *m = scratch + v_floats(t);
     for (int64_t first = 0; first < all; first += t->batch) {
         const int64_t n = all - first < t->batch ? all - first : t->batch;
-        tiles_in(t, x, first, n, scratch);
+        tiles_in(t, x, x_stride, first, n, scratch);
         multiply(t, n, scratch, packed, m);
-        tiles_out(t, m, bias, first, n, y);
+        tiles_out(t, m, bias, first, n, y, y_stride);
     }
 }
 
@@ -239,7 +243,7 @@ void dcv_winograd_run(const dcv_winograd *t, const float *x, const float *packed
                       float *scratch)
 {
     for (int p = 0; p < t->d.n; p++)
-        run_picture(t, x + p * t->d.x_stride, packed, bias, y + p * t->d.y_stride, scratch);
+        dcv_winograd_run_some(t, 1, x + p * t->d.x_stride, 0, packed, bias, y + p * t->d.y_stride, 0, scratch);
 }
 
 #else
@@ -275,5 +279,11 @@ void dcv_winograd_run(const dcv_winograd *t, const float *x, const float *packed
                       float *scratch)
 {
     (void)t, (void)x, (void)packed, (void)bias, (void)y, (void)scratch;
+}
+
+void dcv_winograd_run_some(const dcv_winograd *t, int n, const float *x, int64_t x_stride, const float *packed,
+                           const float *bias, float *y, int64_t y_stride, float *scratch)
+{
+    (void)t, (void)n, (void)x, (void)x_stride, (void)packed, (void)bias, (void)y, (void)y_stride, (void)scratch;
 }
 #endif

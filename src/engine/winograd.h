@@ -23,6 +23,9 @@ void dcv_winograd_plan(const dcv_conv_desc *d, dcv_winograd *t);
 size_t dcv_winograd_packed_bytes(const dcv_winograd *t);
 size_t dcv_winograd_scratch_bytes(const dcv_winograd *t);
 void dcv_winograd_pack(const dcv_winograd *t, const float *w, const float *scale, float *packed);
+/* The same for n pictures at once, x_stride and y_stride floats apart: weights are read once for all of them. */
+void dcv_winograd_run_some(const dcv_winograd *t, int n, const float *x, int64_t x_stride, const float *packed,
+                           const float *bias, float *y, int64_t y_stride, float *scratch);
 void dcv_winograd_run(const dcv_winograd *t, const float *x, const float *packed, const float *bias, float *y,
                       float *scratch);
 

@@ -13,7 +13,7 @@
 extern const dcv_job_kind dcv_job_occlusion;
 
 static const double nominal_gflops = 50; /* the speed that unit_seconds is counted at */
-static const int64_t rows_a_part = 4; /* of windows, for each that is computed twice */
+static const int64_t rows_a_part = 4;    /* of windows, for each that is computed twice */
 static const int64_t most_picture_bytes = INT64_C(1) << 24;
 static const double least_part = 4; /* a part's work, in walks of the clean picture, which each rank makes */
 
@@ -249,10 +249,10 @@ static dcv_status scratch_new(const occlusion_job *j, occlusion_scratch *s, int6
                  inputs = j->options->method == OCCLUSION_FULL ? (size_t)dcv_count(in) : 1,
                  maps = j->options->heatmap ? pixels : 1;
     for (int k = 0; k < DCV_GROUP; k++) {
-        s->value[k] = dcv_alloc(values, sizeof(float));
         s->input[k] = dcv_alloc(inputs, sizeof(float));
-        ok = ok && s->value[k] && s->input[k];
+        ok = ok && s->input[k];
     }
+    s->value = dcv_alloc(values, sizeof *s->value);
     s->layer = dcv_alloc(layer, sizeof *s->layer);
     s->fill = dcv_alloc((size_t)dcv_input_channels(in), sizeof *s->fill);
     s->score = dcv_alloc(windows * targets, sizeof *s->score);
@@ -261,8 +261,10 @@ static dcv_status scratch_new(const occlusion_job *j, occlusion_scratch *s, int6
     s->sum = dcv_alloc(maps, sizeof *s->sum);
     s->pixel = dcv_alloc(maps, sizeof *s->pixel);
     *bytes =
-        (int64_t)(DCV_GROUP * (values + inputs) * 4 + layer * 4 + windows * (targets + layers + 1) * 4 + maps * 12);
-    return ok && s->layer && s->fill && s->score && s->top && s->activity && s->sum && s->pixel ? DCV_OK : DCV_ENOMEM;
+        (int64_t)((DCV_GROUP * inputs + values) * 4 + layer * 4 + windows * (targets + layers + 1) * 4 + maps * 12);
+    return ok && s->value && s->layer && s->fill && s->score && s->top && s->activity && s->sum && s->pixel
+               ? DCV_OK
+               : DCV_ENOMEM;
 }
 
 static dcv_status check_memory(occlusion_job *j, int64_t scratch)
@@ -319,10 +321,9 @@ static void close_job(dcv_job *base)
     occlusion_job *j = (occlusion_job *)base;
     for (int t = 0; j->scratch && t < j->on.net.threads; t++) {
         occlusion_scratch *s = &j->scratch[t];
-        for (int k = 0; k < DCV_GROUP; k++) {
-            dcv_free(s->value[k]);
+        for (int k = 0; k < DCV_GROUP; k++)
             dcv_free(s->input[k]);
-        }
+        dcv_free(s->value);
         dcv_free(s->layer);
         dcv_free(s->fill);
         dcv_free(s->score);

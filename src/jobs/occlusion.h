@@ -54,7 +54,7 @@ typedef struct occlusion_view {
 
 /* A thread's results of one unit. */
 typedef struct occlusion_scratch {
-    float *value[DCV_GROUP]; /* logits, then scores of all classes */
+    float *value;            /* logits, then scores of all classes */
     float *layer;            /* a whole layer */
     float *input[DCV_GROUP]; /* occluded pictures */
     float *fill;             /* [channels] */

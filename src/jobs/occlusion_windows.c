@@ -184,7 +184,7 @@ typedef struct context {
     const dcv_view *view;
     occlusion_view *v;
     int64_t part;
-    int64_t window; /* that place 0 of the group under way is of */
+    int64_t window; /* the first of the call under way */
     dcv_result *r;
 } context;
 
@@ -231,7 +231,7 @@ static void see_clean(void *ctx, int picture, int value, const dcv_blob *b)
     if (x->v->walk)
         dcv_patch_walk_keep(x->v->walk, value, b);
     if (value == x->v->logits)
-        dcv_targets_see(&x->j->targets, x->view->graph, b, x->s->value[0]);
+        dcv_targets_see(&x->j->targets, x->view->graph, b, x->s->value);
     if (layer_of(x, value) >= 0)
         keep_layer(x, layer_of(x, value), b);
 }
@@ -261,14 +261,14 @@ static float total_with(const context *x, int i, const dcv_blob *b, const dcv_sp
     return (float)sum;
 }
 
-/* Window k of the group: its scores, or a layer's activity. */
+/* Window k of the call: its scores, or a layer's activity. */
 static void see_box(void *ctx, int k, int value, const dcv_blob *b, const dcv_span box[2])
 {
     const context *x = ctx;
     const dcv_graph *g = x->view->graph;
     const int64_t at = x->window + k - x->s->first;
     if (value == x->v->logits) {
-        float *to = x->s->value[k];
+        float *to = x->s->value;
         const int64_t n = dcv_count(b->dims);
         dcv_blob_read(b, to);
         x->s->top[at] = (int32_t)first_largest(to, n);
@@ -304,35 +304,45 @@ static void occlude(const context *x, const float *picture, int64_t window, floa
                 to[i * cells + y * w + q] = x->s->fill[i];
 }
 
-static dcv_status walk_group(context *x, const float *picture, int n)
+/* In full, a group at a time. */
+static void walk_whole(context *x, const float *picture, int64_t first, int64_t last)
 {
     const float *const *input[1] = {(const float *const *)x->s->input};
-    int at[DCV_GROUP][2];
-    if (x->v->walk) {
-        for (int k = 0; k < n; k++) {
-            at[k][0] = (int)((x->window + k) / x->v->grid.n[1]);
-            at[k][1] = (int)((x->window + k) % x->v->grid.n[1]);
-        }
-        return dcv_patch_walk_run(x->v->walk, n, (const int(*)[2])at, x->s->fill, see_box, x);
+    for (x->window = first; x->window < last; x->window += DCV_GROUP) {
+        const int n = (int)(last - x->window < DCV_GROUP ? last - x->window : DCV_GROUP);
+        for (int k = 0; k < n; k++)
+            occlude(x, picture, x->window + k, x->s->input[k]);
+        dcv_walk_forward(x->view->walk, n, input, see_whole, x);
     }
-    for (int k = 0; k < n; k++)
-        occlude(x, picture, x->window + k, x->s->input[k]);
-    dcv_walk_forward(x->view->walk, n, input, see_whole, x);
-    return DCV_OK;
+}
+
+static dcv_status walk_patches(context *x, int64_t first, int64_t last)
+{
+    const int64_t n = last - first;
+    int(*at)[2] = dcv_alloc((size_t)n, sizeof *at);
+    if (!at)
+        return DCV_ENOMEM;
+    for (int64_t k = 0; k < n; k++) {
+        at[k][0] = (int)((first + k) / x->v->grid.n[1]);
+        at[k][1] = (int)((first + k) % x->v->grid.n[1]);
+    }
+    x->window = first;
+    const dcv_status st = dcv_patch_walk_run(x->v->walk, (int)n, (const int(*)[2])at, x->s->fill, see_box, x);
+    dcv_free(at);
+    return st;
 }
 
 /* Windows first .. last-1, in order. */
 static dcv_status walk_windows(context *x, const float *picture, int64_t first, int64_t last)
 {
+    const int layers = x->j->n_layers;
     x->s->first = first;
-    for (int64_t at = first; at < last; at += DCV_GROUP) {
-        const int n = (int)(last - at < DCV_GROUP ? last - at : DCV_GROUP);
-        x->window = at;
-        for (int k = 0; k < n; k++) /* what a window does not change is not shown */
-            for (int i = 0; i < x->j->n_layers; i++)
-                x->s->activity[(at + k - first) * x->j->n_layers + i] = (float)x->v->total[i];
-        DCV_TRY(walk_group(x, picture, n));
-    }
+    for (int64_t k = 0; k < last - first; k++) /* what a window does not change is not shown */
+        for (int i = 0; i < layers; i++)
+            x->s->activity[k * layers + i] = (float)x->v->total[i];
+    if (x->v->walk)
+        return walk_patches(x, first, last);
+    walk_whole(x, picture, first, last);
     return DCV_OK;
 }
 
@@ -414,7 +424,7 @@ static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, i
     const occlusion_job *j = x->j;
     (void)n, (void)r;
     if (x->v->item != item[0])
-        dcv_targets_find(&j->targets, view->graph, x->s->value[0], j->on.net.dataset->entry[item[0]].label, x->v->unit);
+        dcv_targets_find(&j->targets, view->graph, x->s->value, j->on.net.dataset->entry[item[0]].label, x->v->unit);
     x->v->item = item[0];
     find_fill(x, picture[0]);
     const dcv_span windows = occlusion_part(j, &x->v->grid, x->part);

@@ -16,13 +16,90 @@ typedef struct net {
     dcv_graph *graph;
     float *image;
     int64_t h, w;
+    bool made;           /* here, with weights of its own */
     int seen[3], n_seen; /* layers of the head and the middle, and the logits */
 } net;
+
+/* Layers of 64 and 256 channels, a branch that spreads over the whole map in their midst (squeeze and excite), and a
+ * border cut and put on: what the golden networks do not have. */
+enum { WIDE = 256, SIDE = 24 };
+
+#define NODE(OP, TO, N_ATTR, ATTR, ...)                                                                                \
+    {                                                                                                                  \
+        .name = TO, .op = OP, .domain = "", .in = (const char *const[]){__VA_ARGS__},                                  \
+        .n_in = sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *), .out = (const char *const[]){TO},         \
+        .n_out = 1, .attr = ATTR, .n_attr = N_ATTR                                                                     \
+    }
+
+static float *random_numbers(int64_t n, float most, uint32_t seed)
+{
+    float *x = dcv_alloc((size_t)n, sizeof *x);
+    for (int64_t i = 0; x && i < n; i++) {
+        seed = seed * 1664525 + 1013904223;
+        x[i] = most * ((float)(seed >> 8) / 8388608.0f - 1);
+    }
+    return x;
+}
+
+static const int64_t one[4] = {1, 1, 1, 1}, border[8] = {0, 0, 2, 1, 0, 0, 1, 3};
+static const dcv_attr pads = {.name = "pads", .type = DCV_ATTR_INTS, .n = 4, .i = one},
+                      frame = {.name = "pads", .type = DCV_ATTR_INTS, .n = 8, .i = border};
+static dcv_model_node local_net[] = {NODE("Pad", "p", 1, &frame, "x"),   NODE("Conv", "a", 0, NULL, "p", "w0"),
+                                     NODE("Relu", "b", 0, NULL, "a"),    NODE("Conv", "c", 1, &pads, "b", "w1"),
+                                     NODE("Relu", "d", 0, NULL, "c"),    NODE("Conv", "e", 1, &pads, "d", "w2"),
+                                     NODE("Relu", "f", 0, NULL, "e"),    NODE("GlobalAveragePool", "g", 0, NULL, "f"),
+                                     NODE("Flatten", "h", 0, NULL, "g"), NODE("Gemm", "y", 0, NULL, "h", "w3")};
+static dcv_model_node gated_net[] = {
+    NODE("Conv", "a", 1, &pads, "x", "w0"),       NODE("Relu", "b", 0, NULL, "a"),
+    NODE("Conv", "c", 1, &pads, "b", "w1"),       NODE("GlobalAveragePool", "s", 0, NULL, "c"),
+    NODE("Sigmoid", "t", 0, NULL, "s"),           NODE("Mul", "d", 0, NULL, "c", "t"),
+    NODE("Conv", "e", 1, &pads, "d", "w2"),       NODE("Relu", "f", 0, NULL, "e"),
+    NODE("GlobalAveragePool", "g", 0, NULL, "f"), NODE("Flatten", "h", 0, NULL, "g"),
+    NODE("Gemm", "y", 0, NULL, "h", "w3")};
+
+static dcv_const wide_constant[4];
+
+static void open_wide(bool squeeze, net *n)
+{
+    static dcv_model_value in = {.name = "x", .elem_type = 1, .rank = 4, .dim = {1, CHANNELS, SIDE, SIDE}};
+    static dcv_model_value out = {.name = "y", .rank = -1};
+    static dcv_model model;
+    static const dcv_dims dims[] = {
+        {4, {64, CHANNELS, 3, 3}}, {4, {WIDE, 64, 3, 3}}, {4, {WIDE, WIDE, 3, 3}}, {2, {WIDE, 10}}};
+    static const char *const names[] = {"w0", "w1", "w2", "w3"};
+    for (int i = 0; i < 4; i++)
+        wide_constant[i] = (dcv_const){
+            .name = names[i],
+            .type = DCV_F32,
+            .dims = dims[i],
+            .data = random_numbers(dcv_count(&dims[i]), i == 0 ? 0.5f : 0.05f, (uint32_t)i + 7),
+        };
+    model = (dcv_model){.file = "wide.onnx",
+                        .opset = 9,
+                        .node = squeeze ? gated_net : local_net,
+                        .n_node = squeeze ? sizeof gated_net / sizeof *gated_net : sizeof local_net / sizeof *local_net,
+                        .constant = wide_constant,
+                        .n_const = 4,
+                        .in = &in,
+                        .n_in = 1,
+                        .out = &out,
+                        .n_out = 1};
+    *n = (net){.h = SIDE, .w = SIDE, .made = true};
+    CHECK_OK(dcv_graph_new(&model, NULL, 0, &n->graph));
+    n->image = random_numbers(CHANNELS * SIDE * SIDE, 1, 99);
+    n->seen[n->n_seen++] = dcv_graph_find(n->graph, "b");
+    n->seen[n->n_seen++] = dcv_graph_find(n->graph, "f");
+    n->seen[n->n_seen++] = n->graph->logits;
+}
 
 static void open_net(const char *name, net *n)
 {
     char path[4096];
     golden_file gold;
+    if (!strcmp(name, "wide") || !strcmp(name, "gated")) {
+        open_wide(!strcmp(name, "gated"), n);
+        return;
+    }
     *n = (net){0};
     snprintf(path, sizeof path, "%s/tests/golden/models/%s.onnx", DCV_SOURCE_DIR, name);
     CHECK_OK(dcv_model_open(path, &n->model));
@@ -51,6 +128,13 @@ static void close_net(net *n)
     dcv_graph_free(n->graph);
     dcv_model_free(n->model);
     dcv_free(n->image);
+    for (int i = 0; n->made && i < 4; i++) {
+        union {
+            const void *in;
+            void *out;
+        } u = {.in = wide_constant[i].data};
+        dcv_free(u.out);
+    }
 }
 
 /* Whole maps of the seen values, by place in the group. */
@@ -258,8 +342,39 @@ static double check_net(const char *name, dcv_backend_kind b, dcv_precision prec
     return worst;
 }
 
+/* The squeeze of a gate is named: a convolution follows. */
+static void check_fallback(void)
+{
+    for (int squeeze = 0; squeeze < 2; squeeze++) {
+        net n;
+        dcv_patches *p;
+        const dcv_span window = {3, 9};
+        open_wide(squeeze, &n);
+        const dcv_patches_options o = {.precision = DCV_STRICT,
+                                       .backend = DCV_BACKEND_BLAS,
+                                       .window = {&window, &window},
+                                       .n_window = {1, 1},
+                                       .seen = n.seen,
+                                       .n_seen = n.n_seen,
+                                       .pictures = 1};
+        CHECK_OK(dcv_patches_new(n.graph, &o, &p));
+        const int node = dcv_patches_falls_back(p);
+        CHECK(squeeze ? node >= 0 && !strcmp(n.graph->node[node].op->name, "GlobalAveragePool") : node < 0);
+        CHECK(dcv_patches_macs(p, 0, 0) < dcv_patches_full(p));
+        dcv_patches_free(p);
+        close_net(&n);
+    }
+}
+
 int main(void)
 {
+    check_fallback();
+    check_net("wide", DCV_BACKEND_BLAS, DCV_STRICT, 10, 9, 1e-5);
+#ifdef DCV_HAVE_ONEDNN
+    check_net("wide", DCV_BACKEND_ONEDNN, DCV_STRICT, 5, 3, 1e-5);
+    check_net("wide", DCV_BACKEND_ONEDNN, DCV_FAST, 5, 3, 1e-3);
+    check_net("gated", DCV_BACKEND_ONEDNN, DCV_STRICT, 9, 7, 1e-5);
+#endif
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
         check_net(nets[i], DCV_BACKEND_BLAS, DCV_STRICT, 9, 7, 1e-5);
 #ifdef DCV_HAVE_ONEDNN

@@ -2,6 +2,8 @@
 #include <string.h>
 #include "engine/ops/util.h"
 
+extern const dcv_op dcv_op_identity;
+
 typedef struct pad_attr {
     int mode;
     dcv_ints pads;
@@ -168,6 +170,26 @@ static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, 
     return (dcv_cells){o, o + 1, 1};
 }
 
+/* In space it only says which cells: then the cells given are the result.  Along channels it works as it stands. */
+static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
+{
+    const dcv_dims *x = &g->value[nd->in[0]].dims, *y = &g->value[nd->out[0]].dims;
+    const pad_attr *a = nd->attr;
+    *border = a->fill;
+    if (nd->in[0] < 0 || x->n < 3)
+        return false;
+    bool moves = false, channels = x->d[0] != y->d[0] || x->d[1] != y->d[1];
+    for (int i = 0; i < x->n; i++) {
+        if (a->lo[i] || a->hi[i])
+            *(i < 2 ? &channels : &moves) = true;
+    }
+    if (moves && !channels) {
+        nd->op = &dcv_op_identity;
+        nd->n_in = 1;
+    }
+    return !moves || !channels;
+}
+
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
     (void)g;
@@ -201,6 +223,7 @@ const dcv_op dcv_op_pad = {.name = "Pad",
                            .fold = fold,
                            .carries = carries,
                            .reads = reads,
+                           .crop = crop,
                            .forward = forward,
                            .back_scratch = dcv_move_scratch,
                            .backward = backward};

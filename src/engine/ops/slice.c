@@ -1,6 +1,8 @@
 /* slice.c -- ONNX Slice (1: attributes; 10, 11, 13: inputs): x[start:end:step] along some axes, as numpy does it. */
 #include "engine/ops/util.h"
 
+extern const dcv_op dcv_op_identity;
+
 typedef struct slice_attr {
     dcv_ints starts, ends, axes;
     int64_t start[DCV_MAX_RANK], step[DCV_MAX_RANK]; /* per axis */
@@ -101,6 +103,28 @@ static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, 
     return (dcv_cells){at, at + 1, 1};
 }
 
+/* In space it only says which cells: then the cells given are the result.  Along channels it works as it stands. */
+static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
+{
+    const dcv_dims *x = &g->value[nd->in[0]].dims, *y = &g->value[nd->out[0]].dims;
+    const slice_attr *a = nd->attr;
+    *border = 0;
+    if (nd->in[0] < 0 || x->n < 3)
+        return false;
+    bool moves = false, channels = x->d[0] != y->d[0] || x->d[1] != y->d[1];
+    for (int i = 0; i < x->n; i++) {
+        if (a->start[i] || a->step[i] != 1 || x->d[i] != y->d[i])
+            *(i < 2 ? &channels : &moves) = true;
+        if (i >= 2 && a->step[i] != 1)
+            return false;
+    }
+    if (moves && !channels) {
+        nd->op = &dcv_op_identity;
+        nd->n_in = 1;
+    }
+    return !moves || !channels;
+}
+
 static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
     (void)g;
@@ -124,6 +148,7 @@ const dcv_op dcv_op_slice = {.name = "Slice",
                              .fold = fold,
                              .carries = carries,
                              .reads = reads,
+                             .crop = crop,
                              .forward = forward,
                              .back_scratch = dcv_move_scratch,
                              .backward = backward};
