@@ -25,7 +25,7 @@ typedef struct cplx {
 
 /* Row loops are compiled for several instruction sets; without fused multiply-adds all give the same bytes. */
 #if defined __x86_64__ && defined __GNUC__ && !defined __clang__ && !defined __SANITIZE_ADDRESS__
-#define ROW_LOOP __attribute__((target_clones("default", "avx2", "arch=skylake-avx512"), optimize("O3")))
+#define ROW_LOOP __attribute__((target_clones("default", "avx2", "avx512f"), optimize("O3")))
 #else
 #define ROW_LOOP
 #endif

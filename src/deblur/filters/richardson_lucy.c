@@ -36,14 +36,21 @@ ROW_LOOP static void quotients_summed(const real *restrict y, real *restrict row
     const real scale = q->scale, b = q->background, eps = q->eps, least = q->floor, gain = q->gain, read2 = q->read2;
     const real tiny = REAL_C(1e-30), least_var = q->least_var;
     double d[SUM_LANES] = {0}, c[SUM_LANES] = {0};
-    for (int64_t i = 0; i < n; i += SUM_LANES) {
-        const int64_t k = n - i < SUM_LANES ? n - i : SUM_LANES;
-        for (int64_t j = 0; j < k; j++) {
-            const real h = row[i + j] * scale + b, m = h > eps ? h : eps, v = y[i + j] > least ? y[i + j] : least;
-            const real r = v / m, var = gain * h + read2, e = v - h;
-            d[j] += (double)(v * row_log(r > tiny ? r : tiny) + (m - v));
-            c[j] += (double)(e * e / (var > least_var ? var : least_var));
-            row[i + j] = r;
+    for (int64_t i = 0; i < n;) {
+        real few_d[SUM_LANES] = {0}, few_c[SUM_LANES] = {0};
+        for (int turn = 0; turn < SUM_TURNS && i < n; turn++, i += SUM_LANES) {
+            const int64_t k = n - i < SUM_LANES ? n - i : SUM_LANES;
+            for (int64_t j = 0; j < k; j++) {
+                const real h = row[i + j] * scale + b, m = h > eps ? h : eps, v = y[i + j] > least ? y[i + j] : least;
+                const real r = v / m, var = gain * h + read2, e = v - h;
+                few_d[j] += v * row_log(r > tiny ? r : tiny) + (m - v);
+                few_c[j] += e * e / (var > least_var ? var : least_var);
+                row[i + j] = r;
+            }
+        }
+        for (int j = 0; j < SUM_LANES; j++) {
+            d[j] += (double)few_d[j];
+            c[j] += (double)few_c[j];
         }
     }
     *divergence += lanes_sum(d);

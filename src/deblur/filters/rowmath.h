@@ -8,6 +8,7 @@
 #include "deblur/real.h"
 
 #define SUM_LANES 32
+#define SUM_TURNS 8 /* of lanes that are added up in the samples' own precision */
 
 static inline double lanes_sum(const double *lane)
 {

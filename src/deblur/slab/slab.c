@@ -27,7 +27,7 @@ enum { ROW_FORWARD, ROW_BACK, MID_FORWARD, MID_BACK, OUT_FORWARD, OUT_BACK, N_PL
 
 typedef struct slab_inside {
     FFT(plan) plan[N_PLANS];
-    cplx **buffer;       /* [threads]: columns being worked on */
+    cplx **buffer;       /* [threads]: columns being worked on, and room for them transformed */
     int64_t round;       /* batches of a rank exchanged at a time */
     cplx *send, *arrive; /* [ranks][round][planes][LANES], [round][m0][LANES] */
     parcel *in, *out;
@@ -82,17 +82,19 @@ int64_t slab_bytes(const slab_shape *shape, int ranks, int threads)
     const int64_t longest = shape->m[0] > shape->m[1] ? shape->m[0] : shape->m[1];
     const int64_t round = p > 1 ? round_of(shape, p, threads) : 0;
     return shape->channels * planes * shape->m[1] * row_reals(shape->m[2]) * (int64_t)sizeof(real) +
-           threads * longest * column + round * column * (p * planes + shape->m[0]) +
+           2 * threads * longest * column + round * column * (p * planes + shape->m[0]) +
            shape->channels * (shape->m[0] + batches_of(shape)) * SLAB_SUMS * 8;
 }
 
 /* --- Plans ------------------------------------------------------------------------- */
 
+/* From one place to another: by estimate faster than in place. */
 static FFT(plan) columns_plan(int64_t m, cplx *at, int sign)
 {
     const int n = (int)m;
-    FFT(complex) *c = (FFT(complex) *)at;
-    return FFT(plan_many_dft)(1, &n, SLAB_LANES, c, NULL, SLAB_LANES, 1, c, NULL, SLAB_LANES, 1, sign, FFTW_ESTIMATE);
+    FFT(complex) *from = (FFT(complex) *)at, *to = (FFT(complex) *)(at + m * SLAB_LANES);
+    return FFT(plan_many_dft)(1, &n, SLAB_LANES, from, NULL, SLAB_LANES, 1, to, NULL, SLAB_LANES, 1, sign,
+                              FFTW_ESTIMATE | FFTW_DESTROY_INPUT);
 }
 
 /* An axis of one sample is left alone. */
@@ -142,7 +144,7 @@ static dcv_status make_buffers(slab *s)
     const int threads = pool_size(s->pool), size = group_size(s->group);
     in->buffer = dcv_alloc((size_t)threads, sizeof *in->buffer);
     for (int t = 0; in->buffer && t < threads; t++)
-        if (!(in->buffer[t] = dcv_alloc((size_t)longest, SLAB_LANES * sizeof(cplx))))
+        if (!(in->buffer[t] = dcv_alloc((size_t)longest, 2 * SLAB_LANES * sizeof(cplx))))
             return DCV_ENOMEM;
     in->round = s->ranks > 1 ? round_of(&s->shape, s->ranks, threads) : 0;
     in->send = dcv_alloc((size_t)(s->ranks * in->round), (size_t)s->n_planes * SLAB_LANES * sizeof(cplx));
@@ -286,9 +288,10 @@ static void plane_columns(const slab *s, real *plane, int which, cplx *buffer)
             memcpy(buffer + i * SLAB_LANES, plane + i * s->row + 2 * at, bytes);
             memset(buffer + i * SLAB_LANES + lanes, 0, (size_t)(SLAB_LANES - lanes) * sizeof(cplx));
         }
-        FFT(execute_dft)(s->in->plan[which], (FFT(complex) *)buffer, (FFT(complex) *)buffer);
+        cplx *out = buffer + m1 * SLAB_LANES;
+        FFT(execute_dft)(s->in->plan[which], (FFT(complex) *)buffer, (FFT(complex) *)out);
         for (int64_t i = 0; i < m1; i++)
-            memcpy(plane + i * s->row + 2 * at, buffer + i * SLAB_LANES, bytes);
+            memcpy(plane + i * s->row + 2 * at, out + i * SLAB_LANES, bytes);
     }
 }
 
@@ -360,20 +363,23 @@ static void copy_batch(const slab *s, int channel, int64_t batch, cplx *buffer, 
         memset(buffer + i * SLAB_LANES + lanes, 0, (size_t)(SLAB_LANES - lanes) * sizeof(cplx));
 }
 
-static void transform(const columns_pass *p, int64_t own, cplx *at, int thread)
+/* Columns at, with room for as many: transformed there, seen by fn, and back. */
+static void transform(const columns_pass *p, int64_t own, cplx *at, cplx *room, int thread)
 {
     slab *s = p->s;
     slab_inside *in = s->in;
     const int64_t batch = s->first_batch + own;
-    slab_batch b = {p->channel, thread, own, batch * SLAB_LANES, at, NULL};
+    const bool forward = p->how & SLAB_FORWARD && in->plan[OUT_FORWARD],
+               back = p->how & SLAB_BACK && in->plan[OUT_BACK];
+    slab_batch b = {p->channel, thread, own, batch * SLAB_LANES, forward || back ? room : at, NULL};
     b.sums = in->batch_sums + (p->channel * s->n_batches + batch) * SLAB_SUMS;
     memset(b.sums, 0, SLAB_SUMS * sizeof *b.sums);
-    if (p->how & SLAB_FORWARD && in->plan[OUT_FORWARD])
-        FFT(execute_dft)(in->plan[OUT_FORWARD], (FFT(complex) *)at, (FFT(complex) *)at);
+    if (forward)
+        FFT(execute_dft)(in->plan[OUT_FORWARD], (FFT(complex) *)at, (FFT(complex) *)room);
     if (p->fn)
         p->fn(p->ctx, &b);
-    if (p->how & SLAB_BACK && in->plan[OUT_BACK])
-        FFT(execute_dft)(in->plan[OUT_BACK], (FFT(complex) *)at, (FFT(complex) *)at);
+    if (back)
+        FFT(execute_dft)(in->plan[OUT_BACK], (FFT(complex) *)room, (FFT(complex) *)at);
 }
 
 /* All planes are here. */
@@ -383,7 +389,7 @@ static void batch_alone(void *ctx, int64_t own, int thread)
     cplx *at = p->s->in->buffer[thread];
     if (p->how & SLAB_FORWARD)
         copy_batch(p->s, p->channel, own, at, true);
-    transform(p, own, at, thread);
+    transform(p, own, at, at + p->s->shape.m[0] * SLAB_LANES, thread);
     if (p->how & SLAB_BACK)
         copy_batch(p->s, p->channel, own, at, false);
 }
@@ -424,7 +430,7 @@ static void batch_arrived(void *ctx, int64_t g, int thread)
 {
     const columns_pass *p = ctx;
     if (batch_of(p, p->s->rank, g) >= 0)
-        transform(p, p->k + g, p->s->in->arrive + g * p->s->shape.m[0] * SLAB_LANES, thread);
+        transform(p, p->k + g, p->s->in->arrive + g * p->s->shape.m[0] * SLAB_LANES, p->s->in->buffer[thread], thread);
 }
 
 /* Own rows of everybody's batches against everybody's rows of own batches.  to_columns: rows leave, columns arrive. */
