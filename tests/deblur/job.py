@@ -10,8 +10,11 @@ import tempfile
 import time
 import zlib
 
-import h5py
-import numpy as np
+try:
+    import h5py
+    import numpy as np
+except ImportError:
+    sys.exit(77)
 
 program, mpiexec = sys.argv[1:3]
 folder = tempfile.mkdtemp(prefix='deconvoy.')
