@@ -1,4 +1,5 @@
-/* deblur_bench -- ms of a Richardson-Lucy iteration against four bare FFTW transforms (MEASURE) of the same frame, float32.
+/* deblur_bench -- ms of a Richardson-Lucy iteration against four bare FFTW transforms (MEASURE) of the same frame,
+ * float32.
  *
  *   cc -O2 -Iinclude tests/bench/deblur_bench.c build/libdcv_deblur.a build/libdcv_io.a build/libdcv_core.a \
  *      -lfftw3f -lfftw3 -lmpi -lnettle -lpthread -lm -o deblur_bench
@@ -58,11 +59,16 @@ static int by_size(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    const int64_t h = argc > 1 ? atoll(argv[1]) : 2048, w = argc > 2 ? atoll(argv[2]) : 2048, p = argc > 3 ? atoll(argv[3]) : 64,
-                  depth = argc > 4 ? atoll(argv[4]) : 1;
+    const int64_t h = argc > 1 ? atoll(argv[1]) : 2048, w = argc > 2 ? atoll(argv[2]) : 2048,
+                  p = argc > 3 ? atoll(argv[3]) : 64, depth = argc > 4 ? atoll(argv[4]) : 1;
     const int threads = argc > 5 ? atoi(argv[5]) : 1, rounds = 10;
-    dcv_deblur_spec s = {.method = DCV_RICHARDSON_LUCY, .boundary = DCV_UNKNOWN, .iterations = rounds + 1, .gain = 1,
-                         .spacing = {1, 1, 1}, .dimensions = depth > 1 ? 3 : 2, .channels = 1};
+    dcv_deblur_spec s = {.method = DCV_RICHARDSON_LUCY,
+                         .boundary = DCV_UNKNOWN,
+                         .iterations = rounds + 1,
+                         .gain = 1,
+                         .spacing = {1, 1, 1},
+                         .dimensions = depth > 1 ? 3 : 2,
+                         .channels = 1};
     dcv_psf psf = {.size = {depth > 1 ? p : p, depth > 1 ? p : 1, p}};
     s.n[0] = depth > 1 ? depth : h;
     s.n[1] = depth > 1 ? h : 1;
@@ -110,9 +116,11 @@ int main(int argc, char **argv)
     dcv_deblur_free(d);
     qsort(iteration_s, (size_t)n_iterations, sizeof *iteration_s, by_size);
     qsort(bare, (size_t)n_bare, sizeof *bare, by_size);
-    printf("frame %lld x %lld x %lld, %d threads: iteration %.1f ms (median %.1f), four transforms %.1f (%.1f), ratio %.2f (%.2f)\n",
-           (long long)m[0], (long long)m[1], (long long)m[2], threads, 1e3 * iteration_s[0], 1e3 * iteration_s[n_iterations / 2],
-           1e3 * bare[0], 1e3 * bare[n_bare / 2], iteration_s[0] / bare[0], iteration_s[n_iterations / 2] / bare[n_bare / 2]);
+    printf("frame %lld x %lld x %lld, %d threads: iteration %.1f ms (median %.1f), four transforms %.1f (%.1f), ratio "
+           "%.2f (%.2f)\n",
+           (long long)m[0], (long long)m[1], (long long)m[2], threads, 1e3 * iteration_s[0],
+           1e3 * iteration_s[n_iterations / 2], 1e3 * bare[0], 1e3 * bare[n_bare / 2], iteration_s[0] / bare[0],
+           iteration_s[n_iterations / 2] / bare[n_bare / 2]);
     printf("resident %.1f MB, %.1f bytes a voxel of the frame\n", (double)u.ru_maxrss / 1024,
            (double)u.ru_maxrss * 1024 / ((double)m[0] * (double)m[1] * (double)m[2]));
     return 0;

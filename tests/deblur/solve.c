@@ -2,7 +2,8 @@
  * implementation.
  *
  * data, psf, out: files of float64; n, p, c: three numbers "a,b,c" on a frame's axes.  out gets the image, then eight
- * numbers (iterations, regularisation, gain, read, adjoint error, stopped by, rows of the history, 0), then the history. */
+ * numbers (iterations, regularisation, gain, read, adjoint error, stopped by, rows of the history, 0), then the
+ * history. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,7 +83,8 @@ static dcv_status take(void *ctx, int64_t first, int64_t n, const void *from)
 {
     const arrays *a = ctx;
     for (int64_t i = 0; i < n * a->plane; i++)
-        a->out[first * a->plane + i] = a->type == DCV_F64 ? ((const double *)from)[i] : (double)((const float *)from)[i];
+        a->out[first * a->plane + i] =
+            a->type == DCV_F64 ? ((const double *)from)[i] : (double)((const float *)from)[i];
     return DCV_OK;
 }
 
@@ -170,9 +172,9 @@ int main(int argc, char **argv)
 {
     argc_ = argc;
     argv_ = argv;
-    const int method = word("method",
-                            "inverse|wiener|tikhonov|landweber|richardson_lucy|rl_tv|water_level|iterative_spikes",
-                            DCV_RICHARDSON_LUCY);
+    const int method =
+        word("method", "inverse|wiener|tikhonov|landweber|richardson_lucy|rl_tv|water_level|iterative_spikes",
+             DCV_RICHARDSON_LUCY);
     int64_t n[3];
     dcv_psf psf = {.at = NULL};
     three("n", n);
