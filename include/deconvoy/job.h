@@ -68,6 +68,9 @@ typedef struct dcv_job dcv_job; /* a job kind's own struct begins with one of th
 typedef struct dcv_job_kind {
     dcv_section section; /* key, help, option table */
 
+    /* Try foreign files in a child (dcv_probe()), before MPI is up: hostile ones kill their readers.  May be NULL.  Local. */
+    dcv_status (*probe)(const dcv_config *c);
+
     /* Read model and data set, make the plan.  threads: engine threads that will call compute.
      * Collective on a node's ranks where share is not NULL.  *out is freed by close, also
      * after a failure if it is not NULL. */

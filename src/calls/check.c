@@ -21,6 +21,8 @@ static dcv_status run(int argc, char **argv, int *exit_code)
         st = dcv_jobconfig_read(file, &sets, &c, &kind);
     if (!st)
         st = dcv_dataset_probe(c);
+    if (!st && kind->probe)
+        st = kind->probe(c);
     if (!st)
         st = dcv_check(kind, c, (int)ranks, stdout);
     dcv_config_free(c);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "calls/args.h"
 #include "calls/call.h"
+#include "deconvoy/deblur.h"
 #include "deconvoy/engine.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/store.h"
@@ -220,6 +221,11 @@ static void convolutions(finding *f)
     dcv_message_clear();
 }
 
+static void transforms(finding *f)
+{
+    say(f, false, "%s", dcv_deblur_numerics());
+}
+
 static const struct {
     const char *name;
     void (*check)(finding *f);
@@ -232,6 +238,7 @@ static const struct {
     {"limits", limits},
     {"preallocation", preallocation},
     {"HDF5", hdf5},
+    {"FFTW", transforms},
     {"BLAS", blas},
     {"convolutions", convolutions},
 };

@@ -43,7 +43,11 @@ static dcv_status before(int argc, char **argv)
     dcv_run_prepare();
     DCV_TRY(read_config(argc, argv));
     want_numerics();
-    return dcv_env_rank() > 0 || dcv_env_again() ? DCV_OK : dcv_dataset_probe(config);
+    if (dcv_env_rank() > 0 || dcv_env_again())
+        return DCV_OK;
+    if (kind->probe)
+        DCV_TRY(kind->probe(config));
+    return dcv_dataset_probe(config);
 }
 
 /* Ranks on machines of several kinds compute with what all of them have. */

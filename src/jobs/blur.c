@@ -230,12 +230,20 @@ static dcv_status fits(dcv_job *base, int ranks, int node_ranks, FILE *to)
     return solving_fits(&((blur *)base)->s, ranks, node_ranks, 0, to);
 }
 
+static dcv_status probe(const dcv_config *c)
+{
+    const blur_options *o = c->job;
+    DCV_TRY(objects_probe(c, o->input, o->dataset));
+    return objects_probe(c, o->psf.kind == DCV_PSF_FILE ? o->psf.file : NULL, o->psf.dataset);
+}
+
 const dcv_job_kind dcv_job_blur = {
     .section = {.job = "blur",
                 .help = "blur an object and add noise: the forward model of deblur",
                 .fields = fields,
                 .size = sizeof(blur_options),
                 .resolve = resolve},
+    .probe = probe,
     .open = open_job,
     .close = close_job,
     .declare = declare,

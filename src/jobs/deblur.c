@@ -357,7 +357,8 @@ static dcv_status open_all(deblur *d, const dcv_config *c, int threads)
                                 .parallel = o->parallel,
                                 .type = o->precision ? DCV_F64 : DCV_F32,
                                 .wavelet = d->traces,
-                                .skimage = o->compat != 0};
+                                .skimage = o->compat != 0,
+                                .low_centre = o->compat && o->method == DCV_RICHARDSON_LUCY};
     DCV_TRY(solving_open(&d->s, c, &so, threads));
     make_spec(d);
     d->n_history = is_lucy(o->method) || o->method == DCV_ITERATIVE_SPIKES ? o->iterations : 0;
@@ -682,6 +683,13 @@ static dcv_status fits(dcv_job *base, int ranks, int node_ranks, FILE *to)
     return solving_fits(&d->s, ranks, node_ranks, more, to);
 }
 
+static dcv_status probe(const dcv_config *c)
+{
+    const deblur_options *o = c->job;
+    DCV_TRY(objects_probe(c, o->input, o->dataset));
+    return objects_probe(c, o->psf.kind == DCV_PSF_FILE ? o->psf.file : NULL, o->psf.dataset);
+}
+
 static dcv_status explain(dcv_job *base, FILE *to)
 {
     const deblur *d = (deblur *)base;
@@ -702,6 +710,7 @@ const dcv_job_kind dcv_job_deblur = {
                 .fields = fields,
                 .size = sizeof(deblur_options),
                 .resolve = resolve},
+    .probe = probe,
     .open = open_job,
     .close = close_job,
     .declare = declare,

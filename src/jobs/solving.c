@@ -44,6 +44,7 @@ dcv_status solving_open(solving *s, const dcv_config *c, const solving_options *
     spacing_of(o->spacing ? o->spacing : &none, &s->all, s->spacing);
     s->psf.whole = o->wavelet;
     s->psf.as_it_is = o->skimage;
+    s->psf.low_centre = o->low_centre;
     DCV_TRY(spread_open(&s->psf, c, o->section, o->psf, &s->all, s->spacing));
     s->distributed = choose_distributed(s);
     s->leads = s->all.many || o->wavelet;

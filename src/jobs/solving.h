@@ -17,7 +17,7 @@ typedef struct solving_options { /* as the section says */
     int dimensions, parallel;
     dcv_dtype type;
     bool wavelet; /* traces: the PSF may have no mass, items always */
-    bool skimage;
+    bool skimage, low_centre;
 } solving_options;
 
 typedef struct solving {

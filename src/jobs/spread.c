@@ -237,6 +237,8 @@ static dcv_status centre_of(const spread *s, dcv_psf *p)
     const dcv_ints *c = &s->o->centre;
     if (c->word >= 0 || !c->n) {
         dcv_psf_centre_at(p, c->word >= 0 ? (dcv_psf_centre)c->word : DCV_CENTRE_FLOOR);
+        for (int a = 0; s->low_centre && c->word <= DCV_CENTRE_FLOOR && a < 3; a++)
+            p->centre[a] = (p->size[a] - 1) / 2;
         return DCV_OK;
     }
     objects_to_frame(c->v, c->n, 0, p->centre);

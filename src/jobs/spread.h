@@ -23,6 +23,7 @@ typedef struct spread {
     dcv_psf psf;       /* the first of several */
     bool whole;        /* its sum may be 0, and is left as it is then: a wavelet */
     bool as_it_is;     /* not normalised (compat) */
+    bool low_centre;   /* the origin of even sizes is (size - 1) / 2 (compat) */
     int64_t n;         /* 1, or as many as there are objects */
     dcv_samples *file; /* of several */
     const psf_options *o;
