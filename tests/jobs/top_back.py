@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`max_activation.reconstruct` from outside: top_back.py DECONVOY SOURCE WORK MPIEXEC
 
-Each place's reconstruction is the box that it sees, cut out of what the job `reconstruct` gives for the same unit, and 0
+Places and reconstructions against float64 PyTorch.  Each place's reconstruction is the box that it sees, cut out of what the job `reconstruct` gives for the same unit, and 0
 beyond; the same bytes on any number of ranks and threads, and after kills.
 """
 import json
@@ -102,6 +102,50 @@ def judge(file, rule, variant=""):
     check(places >= 10, rule, variant, "only", places, "places that are not 0")
 
 
+def golden(file, rule, prefix):
+    """Places and reconstructions as float64 PyTorch has them (golden/jobs/top_back.npz); returns how many were compared."""
+    compared = 0
+    gold = np.load(SOURCE / "tests/golden/jobs/top_back.npz")
+    with h5py.File(file, "r") as f:
+        for key in gold.files:
+            part = key.split("/")
+            if part[:2] != [prefix, rule] or key.endswith("#") or part[2] not in f["/max_activation"]:
+                continue
+            g, k = f["/max_activation"][part[2]], int(part[4])
+            row = np.flatnonzero(g["channel"][...] == int(part[3]))
+            image, y, x, y0, x0, y1, x1, value, moved, step, norm, total = gold[key + "#"]
+            if not len(row):
+                continue
+            c = row[0]
+            check([g["image"][c, k], *g["position"][c, k]] == [image, y, x], key, "place", g["image"][c, k], g["position"][c, k])
+            check(g["box"][c, k].tolist() == [y0, x0, y1, x1], key, "box", g["box"][c, k], "want", [y0, x0, y1, x1])
+            check(abs(g["value"][c, k] - value) <= 1e-5 * abs(value), key, "value", g["value"][c, k], "want", value)
+            if moved >= 4e-6:  # gates flip by rounding, whoever computes them
+                continue
+            got, want = g["reconstruction"][c, k][:, :int(y1 - y0), :int(x1 - x0)].astype(float), gold[key].astype(float)
+            far = np.linalg.norm(got.reshape(-1)[::int(step)] - want)
+            check(far <= 1e-5 * np.linalg.norm(want), key, "differs by", far, "of", np.linalg.norm(want))
+            check(abs(np.linalg.norm(got) - norm) <= 1e-5 * norm and abs(np.abs(got).sum() - total) <= 1e-5 * total, key, "norms")
+            compared += 1
+    return compared
+
+
+def squeezenet():
+    data = Path(os.environ.get("DECONVOY_TEST_DATA", SOURCE.parent / "shared/data"))
+    if not (data / "README.md").exists():
+        print("no shared data: SqueezeNet is left out")
+        return
+    compared = 0
+    for layer, channels, rules in (("fire2/expand3x3_2", [0, 21, 42], ["gradient"]), ("fire4/squeeze1x1_2", [3, 17], RULES),
+                                   ("fire6/expand3x3_2", [5, 100, 150], ["deconvnet"])):
+        for rule in rules:
+            top = job("max_activation", "squeezenet.h5", layers=[layer], channels=channels, top=2, reconstruct=rule, patches=False)
+            top["model"]["file"] = str(data / "models/squeezenet1_1.onnx")
+            top["dataset"] = {"source": str(data / "photos/caltech101"), "preprocess": {"preset": "caffe", "resize": 256, "crop": 224}}
+            compared += golden(run(top, "squeezenet"), rule, "squeezenet")
+    check(compared >= 18, "only", compared, "reconstructions of SqueezeNet compared")
+
+
 def write_input():
     rng = np.random.default_rng(2014)
     x = rng.random((40, 1, 28, 28), dtype=np.float32)
@@ -157,6 +201,9 @@ WORK.mkdir(parents=True)
 write_input()
 for one in RULES:
     judge(run(job("max_activation", "top.h5", top=5, reconstruct=one), "top"), one)
+    n = golden(WORK / "top.h5", one, "small")
+    check(n >= 20, one, "only", n, "reconstructions compared with the reference")
+squeezenet()
 judge(run(job("max_activation", "top.h5", top=5, per_image=3, channels=8, reconstruct="guided_backprop"), "top"), "guided_backprop", "several")
 means = job("max_activation", "top.h5", top=3, rank_by="mean", channels=8, reconstruct="deconvnet")
 judge(run(means, "top"), "deconvnet", "mean")
