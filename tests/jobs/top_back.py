@@ -2,7 +2,7 @@
 """`max_activation.reconstruct` from outside: top_back.py DECONVOY SOURCE WORK MPIEXEC
 
 Places and reconstructions against float64 PyTorch.  Each place's reconstruction is the box that it sees, cut out of what the job `reconstruct` gives for the same unit, and 0
-beyond; the same bytes on any number of ranks and threads, and after kills.
+beyond; the same bytes on any number of ranks and threads, after kills, and from slices.
 """
 import json
 import os
@@ -171,6 +171,9 @@ def same_bytes(rule):
         for layer in f["/max_activation"]:
             path = f"/max_activation/{layer}/reconstruction"
             check(f[path][...].tobytes() == g[path][...].tobytes(), rule, path, "depends on the size of units")
+    parts = [run(dict(small, output=f"part{i}.h5"), "part", f"dataset.slice=[{i},3]") for i in (1, 2, 0)]
+    merged = subprocess.run([PROGRAM, "merge", *parts, "-o", str(WORK / "merged.h5")], capture_output=True, text=True)
+    check(merged.returncode == 0 and (WORK / "merged.h5").read_bytes() == (WORK / "small.h5").read_bytes(), "merged slices", merged.stderr)
     return top
 
 
