@@ -288,8 +288,26 @@ def bad():
     v.check("200 is outside 0..1" in text, "fill of pictures", text)
 
 
+def photos():
+    """A real use: on photographs, whose object stands in the middle more often than not, windows there cost more."""
+    if not (DATA / "photos/caltech101").exists():
+        print("no shared data: the photographs are left out")
+        return
+    config = job(DATA / "models/squeezenet1_1.onnx", DATA / "photos/caltech101", patch=56, stride=28, fill="mean", heatmap=True)
+    config["dataset"]["preprocess"] = {"preset": "caffe", "resize": 256, "crop": 224}
+    run(config)
+    s = result()["occlusion"]["sensitivity"][:, 0]
+    edge = np.ones((7, 7), bool)
+    edge[1:6, 1:6] = False
+    middle, border = s[:, 2:5, 2:5].mean((1, 2)), s[:, edge].mean(1)
+    print(f"photographs: middle {middle.mean():.3f}, border {border.mean():.3f}; more in the middle in {(middle > border).sum()} of {len(s)}")
+    v.check(middle.mean() > 2 * border.mean() and (middle > border).mean() > 0.75, "windows over the object")
+    r = subprocess.run([PROGRAM, "report", str(WORK / "out.h5"), "-o", str(WORK / "report")], capture_output=True, text=True)
+    v.check(r.returncode == 0 and (WORK / "report/occlusion.png").stat().st_size > 100000, "report", r.stderr)
+
+
 CASES = {"golden": lambda: [golden_net(n) for n in ("alexnet", "squeezenet1_1", "resnet18", "vgg16")], "squeezenet": squeezenet,
-         "sized": sized, "parts": parts, "killed": killed, "bad": bad}
+         "sized": sized, "parts": parts, "photos": photos, "killed": killed, "bad": bad}
 
 
 def main():
