@@ -9,6 +9,7 @@
 #include <string.h>
 #include "engine/back.h"
 #include "engine/box.h"
+#include "engine/ops/gate.h"
 #include "engine/ops/pool.h"
 
 /* Boxes are taken where they cost at most this share of the whole maps' multiply-adds: the rest goes into copying. */
@@ -596,9 +597,11 @@ typedef struct part {
     const dcv_dims *map, *box;
 } part;
 
+/* Padding may be wider than a box: then nothing of it is inside. */
 static dcv_span inside(int64_t begin, int64_t n, int64_t extent)
 {
-    const int64_t lo = begin < 0 ? -begin : 0, hi = extent - begin < n ? extent - begin : n;
+    const int64_t before = begin < 0 ? -begin : 0, lo = before < n ? before : n;
+    const int64_t hi = extent - begin < n ? extent - begin : n;
     return (dcv_span){lo, hi > lo ? hi : lo};
 }
 
@@ -667,7 +670,8 @@ static void fetch(const dcv_box_walk *b, const dcv_back_walk *whole, int s)
         const dcv_back_node *w = &from->node[x->node_of[n]];
         const int block = to->value[v].block;
         const int64_t floats = dcv_blob_shape_of(&x->g.value[v].dims, block).floats;
-        const int64_t bits = (int64_t)q->saved_bytes >= floats ? 8 * ((int64_t)q->saved_bytes / floats) : 1;
+        const bool gates = x->g.node[n].op->saved_bytes == dcv_gate_bytes; /* a bit each */
+        const int64_t bits = gates ? 1 : 8 * ((int64_t)q->saved_bytes / floats);
         const part t = part_of(x, v, p);
         copy_part(&t, block, bits, dcv_back_kept(whole, p->picture, w->saved), dcv_back_kept(b->own, s, q->saved),
                   q->saved_bytes);

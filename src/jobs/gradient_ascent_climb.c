@@ -297,8 +297,10 @@ static dcv_status begin_item(party *p, int64_t i)
     dcv_item it;
     if (item->failed)
         return DCV_OK;
-    if (dcv_network_item(&j->on.net, p->item0 + i, &it) != DCV_OK)
+    const dcv_status read = dcv_network_item(&j->on.net, p->item0 + i, &it);
+    if (read == DCV_EDATA)
         return ascent_fail(j, item, "%s", dcv_message());
+    DCV_TRY(read);
     const bool spatial = it.dims.n == 4;
     item->known = 1;
     item->width = it.width;

@@ -68,9 +68,10 @@ dcv_status top_patches(top_job *j, int64_t unit, dcv_result *r)
     for (int64_t p = from; st == DCV_OK && p < to; p++) {
         dcv_item item = {0};
         const top_winner *w = &j->cut.at[j->cut.first[p]];
-        if (read_picture(j, w, &item) != DCV_OK)
+        st = read_picture(j, w, &item);
+        if (st == DCV_EDATA)
             st = lose(j, w->image, r);
-        else if (item.picture.px)
+        else if (st == DCV_OK && item.picture.px)
             st = put_patches(j, p, &item.picture, &b, r);
         dcv_item_clear(&item);
     }

@@ -280,6 +280,25 @@ static void walk_boxes(const batch *b, piece *out)
     dcv_box_walk_back(b->box, b->g->view->walk, b->g->j->rule, b->place, b->n, map);
 }
 
+/* A map with NaN or infinity is its picture's failure, and NaN altogether. */
+static dcv_status check_row(const group *g, const top_winner *w, dcv_result *r)
+{
+    const top_layer *l = &g->j->layer[w->layer];
+    const int64_t n = row_floats(g->j, l);
+    bool finite = true;
+    for (int64_t i = 0; i < n; i++)
+        finite = finite && isfinite(g->s->row[i]);
+    if (finite)
+        return DCV_OK;
+    const dcv_status st = dcv_fail(DCV_EDATA, "%s: NaN or infinity on the way back from \"%s\"",
+                                   dcv_dataset_item_name(g->j->net.dataset, w->image), l->name);
+    if (g->j->base.config->dataset.on_error == DCV_FAIL)
+        return st;
+    for (int64_t i = 0; i < n; i++)
+        g->s->row[i] = NAN;
+    return top_lose(g->j, w->image, dcv_message(), r);
+}
+
 static dcv_status walk_back(batch *b, dcv_result *r)
 {
     piece got[DCV_GROUP];
@@ -291,6 +310,7 @@ static dcv_status walk_back(batch *b, dcv_result *r)
         int32_t box[4];
         top_box_at(b->g->j, b->boxes, w->layer, w->y, w->x, box);
         cut(&got[i], box, &b->g->j->layer[w->layer], b->g->s->row);
+        DCV_TRY(check_row(b->g, w, r));
         DCV_TRY(put_row(b->g, w, r));
     }
     b->n = 0;

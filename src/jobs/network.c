@@ -357,8 +357,11 @@ dcv_status dcv_network_item(const dcv_network *net, int64_t item, dcv_item *to)
 static dcv_status read_items(const dcv_network *net, unit_input *u, int from, int to)
 {
     for (int i = from; i < to; i++) {
-        if (dcv_network_item(net, u->first + i, &u->item[i]) == DCV_OK)
+        const dcv_status st = dcv_network_item(net, u->first + i, &u->item[i]);
+        if (st == DCV_OK)
             continue;
+        if (st != DCV_EDATA) /* want of memory is no fault of the item */
+            return st;
         u->error[i] = dcv_strdup(dcv_message());
         if (!u->error[i])
             return DCV_ENOMEM;

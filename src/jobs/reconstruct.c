@@ -91,9 +91,9 @@ static const struct {
 enum { N_METHODS = sizeof methods / sizeof *methods };
 
 typedef struct scratch {
-    float *value[DCV_GROUP]; /* of the layer, row-major, for each picture */
-    bool bad[DCV_GROUP];     /* and has NaN or infinity: the picture fails */
-    dcv_unit *unit;          /* [DCV_GROUP][targets] */
+    float *value[DCV_GROUP];    /* of the layer, row-major, for each picture */
+    const char *bad[DCV_GROUP]; /* where there is NaN or infinity: the picture fails; NULL: nowhere */
+    dcv_unit *unit;             /* [DCV_GROUP][targets] */
     int64_t *cell[DCV_GROUP];
     float *weight[DCV_GROUP];
     float *map[DCV_GROUP]; /* at the input */
@@ -148,21 +148,62 @@ static double walks(const job *j)
     return n;
 }
 
-static dcv_status scratch_new(job *j, scratch *s)
+/* Does any method walk pictures of its own? */
+static bool by_steps_too(const job *j)
+{
+    for (int i = 0; i < j->n_methods; i++)
+        if (methods[j->method[i]].kind == KIND_INTEGRATED || methods[j->method[i]].kind == KIND_SMOOTH)
+            return true;
+    return false;
+}
+
+/* Numbers of each of a thread's arrays. */
+typedef struct sizes {
+    size_t value, pixels, moved, sum, units;
+} sizes;
+
+static sizes sizes_of(const job *j)
 {
     const dcv_value *v = &j->on.net.graph->value[start_of(j, j->on.net.graph)];
-    const size_t n = (size_t)dcv_count(&v->dims), pixels = (size_t)dcv_count(&j->map);
+    const size_t pixels = (size_t)dcv_count(&j->map), steps = by_steps_too(j);
+    return (sizes){.value = (size_t)dcv_count(&v->dims),
+                   .pixels = pixels,
+                   .moved = pixels * steps,
+                   .sum = pixels * (size_t)j->targets.n * steps,
+                   .units = (size_t)j->targets.n * DCV_GROUP};
+}
+
+static dcv_status check_memory(job *j)
+{
+    const sizes n = sizes_of(j);
+    const double more = DCV_GROUP * ((double)n.value * (2 * sizeof(float) + sizeof(int64_t)) +
+                                     (double)(n.pixels + n.moved) * sizeof(float)) +
+                        (double)n.sum * sizeof(double) + (double)n.units * sizeof(dcv_unit);
+    const double need = ((double)j->on.base.thread_bytes + more) * j->on.net.threads;
+    const int64_t limit = j->on.base.config->runtime.memory;
+    if (need > (double)limit)
+        return dcv_config_fail(j->on.base.config, "runtime.memory",
+                               "maps of %d targets on each of %d threads need %.1f MiB and runtime.memory is %.1f MiB; "
+                               "raise it, or ask for fewer targets or threads",
+                               j->targets.n, j->on.net.threads, need / 1048576, (double)limit / 1048576);
+    j->on.base.thread_bytes += (int64_t)more;
+    return DCV_OK;
+}
+
+static dcv_status scratch_new(const job *j, scratch *s)
+{
+    const sizes n = sizes_of(j);
     bool ok = true;
     for (int p = 0; p < DCV_GROUP; p++) {
-        s->value[p] = dcv_alloc(n, sizeof(float));
-        s->cell[p] = dcv_alloc(n, sizeof(int64_t));
-        s->weight[p] = dcv_alloc(n, sizeof(float));
-        s->map[p] = dcv_alloc(pixels, sizeof(float));
-        s->moved[p] = dcv_alloc(pixels, sizeof(float));
+        s->value[p] = dcv_alloc(n.value, sizeof(float));
+        s->cell[p] = dcv_alloc(n.value, sizeof(int64_t));
+        s->weight[p] = dcv_alloc(n.value, sizeof(float));
+        s->map[p] = dcv_alloc(n.pixels, sizeof(float));
+        s->moved[p] = dcv_alloc(n.moved, sizeof(float));
         ok = ok && s->value[p] && s->cell[p] && s->weight[p] && s->map[p] && s->moved[p];
     }
-    s->unit = dcv_alloc((size_t)j->targets.n * DCV_GROUP, sizeof *s->unit);
-    s->sum = dcv_alloc(pixels * (size_t)j->targets.n, sizeof *s->sum);
+    s->unit = dcv_alloc(n.units, sizeof *s->unit);
+    s->sum = dcv_alloc(n.sum, sizeof *s->sum);
     return ok && s->unit && s->sum ? DCV_OK : DCV_ENOMEM;
 }
 
@@ -186,6 +227,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     DCV_TRY(dcv_targets_read(&j->targets, &j->options->targets, g));
     DCV_TRY(dcv_fill_check(c, "reconstruct.fill", &j->options->fill, dcv_input_channels(&input->dims)));
     dcv_network_cost(&j->on.net, j->on.net.item_gflop * walks(j));
+    DCV_TRY(check_memory(j));
     j->scratch = dcv_alloc((size_t)threads, sizeof *j->scratch);
     if (!j->scratch)
         return DCV_ENOMEM;
@@ -282,6 +324,14 @@ static dcv_status put_map(const context *x, int method, int64_t item, int t, con
     return dcv_put_within(r, j->id_map[method], first, &j->map, map, &own);
 }
 
+static bool all_finite(const float *x, int64_t n)
+{
+    bool all = true;
+    for (int64_t i = 0; i < n; i++)
+        all = all && isfinite(x[i]);
+    return all;
+}
+
 static bool plants_activation(const job *j, int method)
 {
     if (methods[method].kind != KIND_RULE)
@@ -318,7 +368,10 @@ static dcv_status by_rule(const context *x, int i, const int64_t *item, int n, c
                 const float *in = picture[at[s] / j->targets.n];
                 for (int64_t q = 0; methods[method].kind == KIND_TIMES_INPUT && q < pixels; q++)
                     x->s->map[s][q] *= in[q];
-                DCV_TRY(put_map(x, i, item[at[s] / j->targets.n], at[s] % j->targets.n, x->s->map[s], r));
+                if (!all_finite(x->s->map[s], pixels))
+                    x->s->bad[at[s] / j->targets.n] = methods[method].name;
+                else
+                    DCV_TRY(put_map(x, i, item[at[s] / j->targets.n], at[s] % j->targets.n, x->s->map[s], r));
             }
             held = 0;
         }
@@ -411,7 +464,10 @@ static dcv_status by_steps(const context *x, int i, const int64_t *item, int n, 
                 for (int64_t q = c * cells; q < (c + 1) * cells; q++)
                     x->s->map[0][q] = (float)(x->s->sum[t * pixels + q] * (integrated ? picture[p][q] - b : 1));
             }
-            DCV_TRY(put_map(x, i, item[p], t, units[t].channel < 0 ? NULL : x->s->map[0], r));
+            if (units[t].channel >= 0 && !all_finite(x->s->map[0], pixels))
+                x->s->bad[p] = methods[j->method[i]].name;
+            else
+                DCV_TRY(put_map(x, i, item[p], t, units[t].channel < 0 ? NULL : x->s->map[0], r));
         }
     }
     return DCV_OK;
@@ -438,14 +494,6 @@ static dcv_status group(void *ctx, const dcv_view *view, const int64_t *item, in
     return DCV_OK;
 }
 
-static bool all_finite(const float *x, int64_t n)
-{
-    bool all = true;
-    for (int64_t i = 0; i < n; i++)
-        all = all && isfinite(x[i]);
-    return all;
-}
-
 static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, int n, const float *const *picture,
                          dcv_result *r)
 {
@@ -453,7 +501,8 @@ static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, i
     const job *j = x->j;
     for (int p = 0; p < n; p++) {
         dcv_unit *unit = x->s->unit + p * j->targets.n;
-        x->s->bad[p] = !all_finite(x->s->value[p], dcv_count(&view->graph->value[start_of(j, view->graph)].dims));
+        const dcv_value *start = &view->graph->value[start_of(j, view->graph)];
+        x->s->bad[p] = all_finite(x->s->value[p], dcv_count(&start->dims)) ? NULL : start->name;
         if (x->s->bad[p])
             continue;
         dcv_targets_find(&j->targets, view->graph, x->s->value[p], j->on.net.dataset->entry[item[p]].label, unit);
@@ -471,11 +520,11 @@ static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, i
 static dcv_status done(void *ctx, const dcv_view *view, int64_t item, int picture, dcv_result *r)
 {
     const context *x = ctx;
-    (void)r;
+    (void)view, (void)r;
     if (!x->s->bad[picture])
         return DCV_OK;
     return dcv_fail(DCV_EDATA, "%s: NaN or infinity at \"%s\"", dcv_dataset_item_name(x->j->on.net.dataset, item),
-                    view->graph->value[start_of(x->j, view->graph)].name);
+                    x->s->bad[picture]);
 }
 
 static dcv_status failed(void *ctx, int64_t item, dcv_result *r)

@@ -39,6 +39,21 @@ static void open_net(const char *name, net *n)
     golden_free(&gold);
 }
 
+/* Borders wider than the kernels, and a map of one channel; the picture is drawn. */
+static void open_padded(net *n)
+{
+    const dcv_dims d = {4, {1, 3, 9, 8}};
+    uint32_t state = 1123;
+    *n = (net){.c = d.d[1], .h = d.d[2], .w = d.d[3]};
+    CHECK_OK(dcv_model_open(DCV_SOURCE_DIR "/tests/golden/back/padded.onnx", &n->model));
+    CHECK_OK(dcv_graph_new(n->model, &d, 1, &n->graph));
+    n->image = dcv_alloc((size_t)dcv_count(&d), sizeof *n->image);
+    for (int64_t i = 0; i < dcv_count(&d); i++) {
+        state = state * 1664525 + 1013904223;
+        n->image[i] = (float)state / 4294967296.0F * 2 - 1;
+    }
+}
+
 static void close_net(net *n)
 {
     dcv_free(n->image);
@@ -120,7 +135,10 @@ static void walk(const net *n, const dcv_engine *e, dcv_walk *w, int v, const dc
 static void test_net(const char *name, dcv_backend_kind backend, dcv_precision precision, int most, int least)
 {
     net n;
-    open_net(name, &n);
+    if (strcmp(name, "padded"))
+        open_net(name, &n);
+    else
+        open_padded(&n);
     int *layer = dcv_alloc((size_t)n.graph->n_value, sizeof *layer), boxed = 0;
     const int all = dcv_graph_layers(n.graph, layer), n_layers = all < most ? all : most;
     for (int i = 0; i < n_layers; i++)
@@ -188,6 +206,8 @@ int main(void)
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
         test_net(nets[i], best, DCV_STRICT, 5,
                  strcmp(nets[i], "inception_v3") ? 3 : 1); /* its pools divide by less at borders */
+    test_net("padded", best, DCV_STRICT, 4, 4);
+    test_net("padded", DCV_BACKEND_BLAS, DCV_STRICT, 4, 4);
     test_net("squeezenet1_1", best, DCV_FAST, 5, 5);
     test_net("vgg16", best, DCV_FAST, 5, 4);
     if (best != DCV_BACKEND_BLAS) {
