@@ -165,9 +165,9 @@ def ranks():
 
 
 def kept():
-    """Units that a run under way has done for good."""
-    out = subprocess.run([PROGRAM, "inspect", str(OUT) + ".part", "--json"], capture_output=True, text=True).stdout
-    return json.loads(out)["units_done"]
+    """Units that a run under way has done for good; -1 while its file is being laid out, or complete by now."""
+    r = subprocess.run([PROGRAM, "inspect", str(OUT) + ".part", "--json"], capture_output=True, text=True)
+    return json.loads(r.stdout)["units_done"] if r.returncode == 0 else -1
 
 
 def kill():
