@@ -22,7 +22,9 @@ static const dcv_field box_fields[] = {
     {.key = "truth",
      .type = DCV_FIELD_PATH,
      .offset = BOX(truth),
-     .help = "true boxes, a text file: image,class,y0,x0,y1,x1 a line (px of the original picture); adds metrics"},
+     .help = "true boxes for metrics: a header line image,class,y0,x0,y1,x1, then a box a line (class by number or "
+             "name; px of "
+             "the original picture)"},
     DCV_FIELDS_END,
 };
 

@@ -138,6 +138,7 @@ static dcv_status read_options(occlusion_job *j)
                 snprintf(key, sizeof key, "occlusion.activity[%d]", i);
                 return dcv_config_fail(c, key, "\"%s\" is there twice", o->activity.v[i]);
             }
+    DCV_TRY(dcv_result_names_check(c, "occlusion.activity", (const char *const *)o->activity.v, j->n_layers));
     dcv_targets_start(&j->targets, c, "occlusion", o->score == OCCLUSION_PROBABILITY ? "probability" : "logits", NULL);
     return DCV_OK;
 }

@@ -65,7 +65,7 @@ static const dcv_field fields[] = {
      .dflt = "1",
      .min = 0,
      .max = 1e15,
-     .help = "of smooth_grad's noise"},
+     .help = "of smooth_grad's noise (25 samples, sigma 0.15 of an input's range)"},
     {.key = "fill",
      .type = DCV_FIELD_REALS,
      .offset = AT(fill),
@@ -73,7 +73,9 @@ static const dcv_field fields[] = {
      .words = "mean",
      .min = -1e30,
      .max = 1e30,
-     .help = "baseline of integrated_gradients: a number, one per channel, or mean; 0..1 before mean and std"},
+     .help = "baseline of integrated_gradients (50 midpoint steps): a number, one per channel, or mean; 0..1 before "
+             "mean and "
+             "std"},
     DCV_FIELDS_END,
 };
 
