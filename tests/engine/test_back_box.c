@@ -5,7 +5,7 @@
 #include "engine/back_box.h"
 #include "engine/net_golden.h"
 
-enum { PLACES = 7 };
+enum { PLACES = 8 };
 
 static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
                                    "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2"};
@@ -61,11 +61,11 @@ static void close_net(net *n)
     dcv_model_free(n->model);
 }
 
-/* Places of a layer: the corners, the middle, and two beside it. */
+/* Places of a layer: the corners, the middle, two beside it, and one whose columns alone begin in the border. */
 static void choose(const dcv_map *m, dcv_box_place *p)
 {
-    const int64_t y[PLACES] = {0, 0, m->h - 1, m->h - 1, m->h / 2, m->h / 3, m->h - 1 - m->h / 4};
-    const int64_t x[PLACES] = {0, m->w - 1, 0, m->w - 1, m->w / 2, m->w - 1 - m->w / 3, m->w / 5};
+    const int64_t y[PLACES] = {0, 0, m->h - 1, m->h - 1, m->h / 2, m->h / 3, m->h - 1 - m->h / 4, m->h / 2};
+    const int64_t x[PLACES] = {0, m->w - 1, 0, m->w - 1, m->w / 2, m->w - 1 - m->w / 3, m->w / 5, 0};
     for (int i = 0; i < PLACES; i++)
         p[i] = (dcv_box_place){0, (i * 5) % m->c, y[i], x[i], (float)(i + 1) / 4};
 }
