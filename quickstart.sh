@@ -80,7 +80,7 @@ demo() {
     cat <<EOF
 
 Open these:
-  ${result}_report/     contact sheets: the nine strongest patches of each channel, a sheet a layer
+  ${result}_report/index.html    contact sheets on one page: the nine strongest patches of each channel, a sheet a layer
   $result.h5            the numbers: h5dump, h5py, HDFView (jobs/README.md says what is where)
   $result.run.json      how long it took
   configs/fashion_mnist_max_activation.yaml    the job; jobs/README.md has every key

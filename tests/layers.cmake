@@ -54,7 +54,7 @@ endforeach()
 
 # Each foreign library has one door (a prefix of the files that may include it).
 set(doors "hdf5\\.h=io/store" "yaml\\.h=io/yaml" "onnx_subset\\.pb-c\\.h=io/onnx" "cblas\\.h=engine/conv_blas" "dnnl\\.h=engine/conv_onednn"
-          "jpeglib\\.h=io/image_jpeg" "png\\.h=io/image_png" "tiffio\\.h=io/image_tiff" "archive\\.h=io/tar" "nettle/=core/hash"
+          "jpeglib\\.h=io/image_jpeg" "png\\.h=io/image_png" "tiffio\\.h=io/image_tiff" "archive\\.h=io/tar" "nettle/=core/(hash|base64)"
           "fftw3\\.h=(engine/methods/fourier|deblur/slab/)")
 file(GLOB_RECURSE files ${ROOT}/src/*.c ${ROOT}/src/*.h)
 foreach(file ${files})

@@ -18,6 +18,6 @@ static dcv_status run(int argc, char **argv, int *exit_code)
 const dcv_call dcv_call_report = {
     .name = "report",
     .usage = usage,
-    .help = "draw a result: PNG pictures, texts",
+    .help = "draw a result: PNG pictures, texts, and one page that holds them all",
     .run = run,
 };

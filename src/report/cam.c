@@ -324,7 +324,7 @@ static dcv_status draw(sheet_in *s)
     if (st == DCV_OK)
         st = dcv_png_write(file, &sheet);
     if (st == DCV_OK)
-        fprintf(s->in->to, "%s\n", file);
+        st = dcv_report_wrote(s->in, file);
     dcv_image_clear(&sheet);
     dcv_free(file);
     return st;

@@ -182,9 +182,9 @@ static dcv_status finish(const view *v, int64_t i, const char *what, dcv_image *
     else
         snprintf(name, sizeof name, "%s", what);
     char *file = dcv_report_path(v->in, name, ".png");
-    const dcv_status st = file ? dcv_png_write(file, sheet) : DCV_ENOMEM;
+    dcv_status st = file ? dcv_png_write(file, sheet) : DCV_ENOMEM;
     if (st == DCV_OK)
-        fprintf(v->in->to, "%s\n", file);
+        st = dcv_report_wrote(v->in, file);
     dcv_free(file);
     return st;
 }

@@ -143,7 +143,7 @@ static dcv_status draw(const dcv_report_in *in, climbs *k, const char *file)
     if (st == DCV_OK)
         st = dcv_png_write(file, &sheet);
     if (st == DCV_OK)
-        fprintf(in->to, "%s\n", file);
+        st = dcv_report_wrote(in, file);
     dcv_image_clear(&sheet);
     dcv_free(k->px);
     dcv_free(k->objective);

@@ -116,7 +116,7 @@ static dcv_status write_summary(const dcv_report_in *in, answers *a, const char 
     if ((fclose(to) != 0 || !wrote) && st == DCV_OK)
         st = dcv_fail(DCV_EIO, "%s: %s", path, strerror(errno));
     if (st == DCV_OK)
-        fprintf(in->to, "%s\n", path);
+        st = dcv_report_wrote(in, path);
     return st;
 }
 

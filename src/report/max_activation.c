@@ -60,9 +60,9 @@ static dcv_status write_sheet(const dcv_report_in *in, const char *name, const c
     char *path = dcv_report_path(in, name, ending);
     if (!path)
         return DCV_ENOMEM;
-    const dcv_status st = dcv_png_write(path, sheet);
+    dcv_status st = dcv_png_write(path, sheet);
     if (st == DCV_OK)
-        fprintf(in->to, "%s\n", path);
+        st = dcv_report_wrote(in, path);
     dcv_free(path);
     return st;
 }

@@ -291,7 +291,7 @@ static dcv_status run(const dcv_report_in *in)
     if (st == DCV_OK)
         st = dcv_png_write(file, &sheet);
     if (st == DCV_OK)
-        fprintf(in->to, "%s\n", file);
+        st = dcv_report_wrote(in, file);
     dcv_image_clear(&sheet);
     void *const all[] = {file, s.map, s.heat, s.activity, s.target, s.top, s.picture, s.px};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -67,7 +67,7 @@ static dcv_status draw(const dcv_report_in *in, maps *m)
     if (st == DCV_OK)
         st = dcv_png_write(file, &sheet);
     if (st == DCV_OK)
-        fprintf(in->to, "%s\n", file);
+        st = dcv_report_wrote(in, file);
     dcv_image_clear(&sheet);
     dcv_free(file);
     return st;

@@ -5,10 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "deconvoy/hash.h"
-#include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/report.h"
-#include "report/reporter.h"
+#include "report/page.h"
 
 #define DCV_REPORTER(job) extern const dcv_reporter dcv_reporter_##job;
 #include "report/reporters.def"
@@ -42,6 +41,21 @@ char *dcv_report_path(const dcv_report_in *in, const char *name, const char *end
     if (strcmp(plain + rooted, name + rooted) != 0)
         snprintf(number, sizeof number, "_%08x", (unsigned)dcv_crc32c(0, name, strlen(name)));
     return dcv_format("%s/%s%s%s", in->dir, plain, number, ending);
+}
+
+dcv_status dcv_report_wrote(const dcv_report_in *in, const char *path)
+{
+    dcv_report_files *f = in->files;
+    char **more = dcv_realloc(f->path, (size_t)f->n, (size_t)f->n + 1, sizeof *more);
+    if (!more)
+        return DCV_ENOMEM;
+    f->path = more;
+    f->path[f->n] = dcv_strdup(path);
+    if (!f->path[f->n])
+        return DCV_ENOMEM;
+    f->n++;
+    fprintf(in->to, "%s\n", path);
+    return DCV_OK;
 }
 
 dcv_status dcv_report_shape(const dcv_report_in *in, const char *path, int rank, dcv_dims *out)
@@ -112,12 +126,10 @@ static dcv_status try_open(const char *file, void *ctx)
 static dcv_status draw(const dcv_report_in *in, const char *job)
 {
     const dcv_reporter *r = find(job);
-    if (!r) {
-        dcv_log_info("%s: nothing to draw for results of job %s", in->file, job);
-        return DCV_OK;
-    }
     DCV_TRY(make_folder(in->dir));
-    return r->run(in);
+    if (r)
+        DCV_TRY(r->run(in));
+    return dcv_report_page(in);
 }
 
 dcv_status dcv_report(const char *result, const char *dir, FILE *to)
@@ -125,7 +137,8 @@ dcv_status dcv_report(const char *result, const char *dir, FILE *to)
     if (is_partial(result))
         return dcv_fail(DCV_ESTOP, "%s: not finished; run the job again to go on", result);
     DCV_TRY(dcv_probe(result, try_open, NULL));
-    dcv_report_in in = {.file = result, .to = to};
+    dcv_report_files files = {.n = 0};
+    dcv_report_in in = {.file = result, .to = to, .files = &files};
     DCV_TRY(dcv_h5_open(result, &in.h5));
     dcv_status st = DCV_ENOMEM;
     char *folder = dir ? dcv_strdup(dir) : default_folder(result);
@@ -135,6 +148,9 @@ dcv_status dcv_report(const char *result, const char *dir, FILE *to)
         st = format && job && strcmp(format, "deconvoy") == 0
                  ? draw(&in, job)
                  : dcv_fail(DCV_EDATA, "%s: not a result of deconvoy (no attribute format = \"deconvoy\")", result);
+    for (int i = 0; i < files.n; i++)
+        dcv_free(files.path[i]);
+    dcv_free(files.path);
     dcv_free(folder);
     dcv_free(format);
     dcv_free(job);

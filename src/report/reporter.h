@@ -5,11 +5,17 @@
 #include <stdio.h>
 #include "deconvoy/store.h"
 
+typedef struct dcv_report_files { /* written so far, in order */
+    char **path;
+    int n;
+} dcv_report_files;
+
 typedef struct dcv_report_in {
     const char *file; /* for messages */
     dcv_h5 *h5;
-    const char *dir; /* is there */
-    FILE *to;        /* paths of the files written */
+    const char *dir;         /* is there */
+    FILE *to;                /* paths of the files written */
+    dcv_report_files *files; /* the same, for the page */
 } dcv_report_in;
 
 typedef struct dcv_reporter {
@@ -23,5 +29,8 @@ char *dcv_report_path(const dcv_report_in *in, const char *name, const char *end
 
 /* Shape of a data set that must be there, of that rank; DCV_EDATA otherwise. */
 dcv_status dcv_report_shape(const dcv_report_in *in, const char *path, int rank, dcv_dims *out) DCV_MUST_USE;
+
+/* Print the path of a file that a reporter has written, and keep it for the page.  DCV_ENOMEM. */
+dcv_status dcv_report_wrote(const dcv_report_in *in, const char *path) DCV_MUST_USE;
 
 #endif

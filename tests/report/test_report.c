@@ -1,5 +1,6 @@
 /* test_report.c -- sheets and texts of small results made here, pixel by pixel where it counts. */
 #include <fcntl.h>
+#include <nettle/base64.h>
 #include <png.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -105,7 +106,8 @@ static void test_sheet(void)
 {
     make_search(in_dir("r.h5"));
     char want[700];
-    snprintf(want, sizeof want, "%s\n%s\n", in_dir("r_report/_a.relu-01.png"), in_dir("r_report/_a.relu-02.png"));
+    snprintf(want, sizeof want, "%s\n%s\n%s\n", in_dir("r_report/_a.relu-01.png"), in_dir("r_report/_a.relu-02.png"),
+             in_dir("r_report/index.html"));
     CHECK(strcmp(report(in_dir("r.h5"), NULL, DCV_OK), want) == 0);
     int64_t h, w;
     uint8_t *px = read_png(in_dir("r_report/_a.relu-01.png"), &h, &w);
@@ -158,9 +160,9 @@ static void test_back(void)
     add(s, "/max_activation/a/patch", DCV_U8, 0, (dcv_dims){5, {1, 1, 4, 4, 1}}, patch[0]);
     add(s, "/labels/name", DCV_U8, 4, (dcv_dims){1, {2}}, "no\0\0yes");
     write_result(s, in_dir("m.h5"));
-    char want[700];
-    snprintf(want, sizeof want, "%s\n%s\n%s\n", in_dir("m_report/a.png"), in_dir("m_report/b.png"),
-             in_dir("m_report/overview.png"));
+    char want[1000];
+    snprintf(want, sizeof want, "%s\n%s\n%s\n%s\n", in_dir("m_report/a.png"), in_dir("m_report/b.png"),
+             in_dir("m_report/overview.png"), in_dir("m_report/index.html"));
     CHECK(strcmp(report(in_dir("m.h5"), NULL, DCV_OK), want) == 0);
     int64_t h, w;
     uint8_t *px = read_png(in_dir("m_report/a.png"), &h, &w);
@@ -343,16 +345,63 @@ static void test_climbs(void)
     CHECK(strstr(dcv_message(), "do not go together"));
 }
 
+static char *read_whole(const char *file, size_t *bytes)
+{
+    FILE *from = fopen(file, "rb");
+    CHECK(from);
+    CHECK(fseek(from, 0, SEEK_END) == 0);
+    *bytes = (size_t)ftell(from);
+    rewind(from);
+    char *text = dcv_alloc(*bytes + 1, 1);
+    CHECK(fread(text, 1, *bytes, from) == *bytes);
+    fclose(from);
+    return text;
+}
+
+/* The page holds the very bytes of each picture, and nothing of a file is taken for markup or fetched from elsewhere.
+ */
+static void test_page(void)
+{
+    static uint8_t decoded[1 << 20];
+    size_t page_bytes, picture_bytes, n = sizeof decoded;
+    char *page = read_whole(in_dir("r_report/index.html"), &page_bytes);
+    char *picture = read_whole(in_dir("r_report/_a.relu-01.png"), &picture_bytes);
+    const char *coded = strstr(page, "src=\"data:image/png;base64,");
+    CHECK(coded && strstr(page, "<h1>r.h5</h1>") && strstr(page, "max_activation/.a.relu/value"));
+    coded += strlen("src=\"data:image/png;base64,");
+    struct base64_decode_ctx ctx;
+    base64_decode_init(&ctx);
+    CHECK(picture_bytes < sizeof decoded);
+    CHECK(base64_decode_update(&ctx, &n, decoded, (size_t)(strchr(coded, '"') - coded), coded));
+    CHECK(base64_decode_final(&ctx) && n == picture_bytes && memcmp(decoded, picture, n) == 0);
+    dcv_free(picture);
+    dcv_free(page);
+
+    static const uint8_t status[2] = {1, 2};
+    static const int64_t count = 1, item[2] = {1, -1};
+    dcv_store *s = new_result("unheard_of"); /* no pictures: the page alone */
+    CHECK_OK(dcv_store_text(s, "/", "config_yaml", "job: <script>\001&\"x\"\n"));
+    add(s, "/inputs/status", DCV_U8, 0, (dcv_dims){1, {2}}, status);
+    add(s, "/failures/count", DCV_I64, 0, (dcv_dims){0}, &count);
+    add(s, "/failures/item", DCV_I64, 0, (dcv_dims){1, {2}}, item);
+    add(s, "/failures/message", DCV_U8, 8, (dcv_dims){1, {2}}, "a<b\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    write_result(s, in_dir("u.h5"));
+    char want[300];
+    snprintf(want, sizeof want, "%s\n", in_dir("u_report/index.html"));
+    CHECK(strcmp(report(in_dir("u.h5"), NULL, DCV_OK), want) == 0);
+    page = read_whole(in_dir("u_report/index.html"), &page_bytes);
+    CHECK(strstr(page, "job: &lt;script&gt;?&amp;&quot;x&quot;") && !strstr(page, "<script") && !strstr(page, "http"));
+    CHECK(strstr(page, "2, of which 1 failed") && strstr(page, "<th>1</th><td>a&lt;b</td>"));
+    dcv_free(page);
+}
+
 static void test_no_result(void)
 {
     CHECK(report(in_dir("none.h5"), NULL, DCV_ENOINPUT)[0] == 0);
     CHECK(report(DCV_SOURCE_DIR "/LICENSE", in_dir("z"), DCV_EDATA)[0] == 0);
     make_search(in_dir("r.h5.part"));
     CHECK(report(in_dir("r.h5.part"), NULL, DCV_ESTOP)[0] == 0);
-    dcv_store *s = new_result("unheard_of");
-    write_result(s, in_dir("u.h5"));
-    CHECK(report(in_dir("u.h5"), NULL, DCV_OK)[0] == 0);
-    s = new_result("max_activation"); /* shapes that do not fit each other */
+    dcv_store *s = new_result("max_activation"); /* shapes that do not fit each other */
     add(s, "/max_activation/l/value", DCV_F32, 0, (dcv_dims){2, {3, 2}}, NULL);
     add(s, "/max_activation/l/box", DCV_I32, 0, (dcv_dims){3, {3, 1, 4}}, NULL);
     add(s, "/max_activation/l/patch", DCV_U8, 0, (dcv_dims){5, {3, 2, 4, 4, 3}}, NULL);
@@ -375,6 +424,7 @@ int main(void)
     test_answers();
     test_climbs();
     test_heat_maps();
+    test_page();
     test_no_result();
     CHECK(dcv_alloc_balance() == 0);
     char cmd[64];
