@@ -57,6 +57,10 @@ typedef struct dcv_graph {
  * DCV_EDATA for shapes that do not fit (both shapes and the node), a cyclic or senseless graph.  Weights are borrowed
  * from m, never copied. */
 dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input, dcv_graph **out) DCV_MUST_USE;
+
+/* The same, which also says at which node of the model it failed, or what it left outputs out for; -1: at none. */
+dcv_status dcv_graph_new_at(const dcv_model *m, const dcv_dims *input, int n_input, int *failed,
+                            dcv_graph **out) DCV_MUST_USE;
 void dcv_graph_free(dcv_graph *g);
 
 /* The shape of graph input i, batch 1, with override (model.input_shape, [C,H,W] or any trailing extents;

@@ -81,6 +81,7 @@ typedef struct dcv_shape_io {
     int n_in, n_out;
     const dcv_value *const *x; /* NULL where left out */
     dcv_value *y;              /* fill in type and dims */
+    dcv_arena *arena;          /* the graph's: for what attr points to */
 } dcv_shape_io;
 
 /* A constant being folded: in and out values; y[i].constant points to memory of the right size to be filled. */

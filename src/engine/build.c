@@ -193,7 +193,7 @@ static dcv_status infer(builder *b, dcv_node *nd)
         x[k] = nd->in[k] >= 0 ? &g->value[nd->in[k]] : NULL;
     for (int j = 0; j < nd->n_out; j++)
         y[j] = g->value[nd->out[j]];
-    const dcv_shape_io io = {.node = nd, .n_in = nd->n_in, .n_out = nd->n_out, .x = x, .y = y};
+    const dcv_shape_io io = {.node = nd, .n_in = nd->n_in, .n_out = nd->n_out, .x = x, .y = y, .arena = b->arena};
     DCV_TRY_DONE(st, nd->op->shape(&io));
     for (int j = 0; j < nd->n_out; j++) {
         g->value[nd->out[j]] = y[j];
@@ -507,10 +507,11 @@ static bool leave_out(const builder *failed)
 
 /* One graph of the outputs that are wanted. *again: fewer of them may do. */
 static dcv_status try_graph(const dcv_model *m, const dcv_dims *input, int n_input, bool *wanted, bool *again,
-                            dcv_graph **out)
+                            int *failed, dcv_graph **out)
 {
     dcv_arena *arena;
     *again = false;
+    *failed = -1;
     DCV_TRY(dcv_arena_new(&arena));
     dcv_graph *g = dcv_arena_alloc(arena, 1, sizeof *g);
     dcv_status st = DCV_ENOMEM;
@@ -519,6 +520,7 @@ static dcv_status try_graph(const dcv_model *m, const dcv_dims *input, int n_inp
         g->model = m;
         g->own = arena;
         st = build(&b, input, n_input);
+        *failed = st == DCV_OK ? -1 : b.failed;
         *again = st == DCV_EUNSUPPORTED && b.failed >= 0 && leave_out(&b);
         dcv_free(b.names.slot);
         dcv_free(b.needed);
@@ -529,17 +531,20 @@ static dcv_status try_graph(const dcv_model *m, const dcv_dims *input, int n_inp
     return st;
 }
 
-dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input, dcv_graph **out)
+dcv_status dcv_graph_new_at(const dcv_model *m, const dcv_dims *input, int n_input, int *failed, dcv_graph **out)
 {
     enum { TRIES = 20 };
     bool *wanted = dcv_alloc((size_t)m->n_out + 1, sizeof *wanted), again = true;
     char why[300] = "";
     dcv_status st = DCV_ENOMEM;
+    int at = -1;
+    *failed = -1;
     *out = NULL;
     for (int o = 0; wanted && o < m->n_out; o++)
         wanted[o] = true;
     for (int i = 0; wanted && again && i < TRIES; i++) {
-        st = try_graph(m, input, n_input, wanted, &again, out);
+        st = try_graph(m, input, n_input, wanted, &again, &at, out);
+        *failed = *failed < 0 ? at : *failed;
         if (again && !*why)
             snprintf(why, sizeof why, "%s", dcv_message());
     }
@@ -549,6 +554,12 @@ dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input,
     if (*why)
         (*out)->left_out = dcv_arena_strdup((*out)->own, why);
     return DCV_OK;
+}
+
+dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input, dcv_graph **out)
+{
+    int failed;
+    return dcv_graph_new_at(m, input, n_input, &failed, out);
 }
 
 void dcv_graph_free(dcv_graph *g)

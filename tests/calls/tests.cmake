@@ -15,3 +15,10 @@ endif()
 # The reference of keys says what `describe` says.
 add_test(NAME jobs/reference COMMAND sh ${CMAKE_SOURCE_DIR}/jobs/make_reference.sh $<TARGET_FILE:deconvoy> --check)
 set_tests_properties(jobs/reference PROPERTIES LABELS unit TIMEOUT 60)
+
+# ONNX test cases: what `conform` says of them.
+if(DCV_SYSTEM_PYTHON3)
+  add_test(NAME calls/conform COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/calls/conform.py $<TARGET_FILE:deconvoy>
+           /usr/share/libonnx-testdata/data)
+  set_tests_properties(calls/conform PROPERTIES LABELS unit TIMEOUT 300 SKIP_RETURN_CODE 77)
+endif()
