@@ -75,6 +75,7 @@ typedef struct dcv_section {
     const dcv_field *fields;
     size_t size;                     /* bytes of the struct that fields describe */
     bool needs_model, needs_dataset; /* those sections' file and source are required */
+    bool wants_dataset;              /* a source mostly, unless another key stands for it: `new` writes one */
     /* Fill in what depends on other keys, so that text has it, and refuse what does not go together (with
      * dcv_config_fail()).  After all keys are read; may be NULL. */
     dcv_status (*resolve)(dcv_config *c);

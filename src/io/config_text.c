@@ -137,7 +137,8 @@ static void put_new_common(dcv_text *t, const dcv_section *s)
     dcv_text_add(t, "job: %s  # %s\n", s ? s->job : "", job->help);
     dcv_text_add(t, "output: results/%s.h5  # %s\n", s ? s->job : "result", output->help);
     put_new_section(t, dcv_field_find(dcv_config_fields, "model"), "file", !s || s->needs_model);
-    put_new_section(t, dcv_field_find(dcv_config_fields, "dataset"), "source", !s || s->needs_dataset);
+    put_new_section(t, dcv_field_find(dcv_config_fields, "dataset"), "source",
+                    !s || s->needs_dataset || s->wants_dataset);
 }
 
 char *dcv_config_new_text(const dcv_section *section)

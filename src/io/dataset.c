@@ -85,6 +85,9 @@ static dcv_status source_open(const dcv_config *c, set *x, const dcv_source_ask 
         return dcv_set_wrong(c, DCV_EDATA, "dataset.source",
                              "%s: not a data set%s; expected a folder, a list .txt, .h5, IDX, .tar, JPEG, PNG or TIFF",
                              ask->shown, info.st_size == 0 ? ": empty, 0 bytes" : "");
+    if (ask->want && ask->want->path && x->s.kind != &dcv_source_h5)
+        return dcv_set_wrong(c, DCV_ECONFIG, "dataset.inputs", "%s is %s; paths of inputs are in an .h5", ask->shown,
+                             x->s.kind->name);
     x->d.kind = x->s.kind->name;
     x->s.file = dcv_strdup(ask->file);
     x->s.shown = dcv_strdup(ask->shown);
@@ -219,6 +222,7 @@ dcv_status dcv_dataset_open(const dcv_config *c, const dcv_want *want, const dcv
     const dcv_source_ask ask = {.file = dcv_config_path(c, o->source),
                                 .shown = o->source,
                                 .path = want->path ? want->path : o->path,
+                                .path_key = want->path ? "dataset.inputs" : "dataset.path",
                                 .label_path = o->label_path,
                                 .offset = o->offset,
                                 .limit = o->limit,

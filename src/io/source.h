@@ -64,6 +64,7 @@ typedef struct dcv_source_ask {
     const char *file;              /* to be opened */
     const char *shown;             /* as the user wrote it: for messages */
     const char *path, *label_path; /* inside an .h5; NULL: default */
+    const char *path_key;          /* that says path */
     bool folder_labels;
     int64_t offset, limit; /* items that will be read; limit -1: all */
     const dcv_want *want;  /* NULL: open_plain */

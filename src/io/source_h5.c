@@ -52,7 +52,7 @@ static dcv_status ask_for(dcv_source *s, const char *key, const char *path, cons
                     s->shown, f->n, f->n ? f->name[0] : "none");
 }
 
-static dcv_status choose_path(dcv_source *s, array *a, const char *path)
+static dcv_status choose_path(dcv_source *s, array *a, const char *path, const char *key)
 {
     found f = {.arena = s->m.arena};
     if (!path && dcv_h5_has(a->file, "/images"))
@@ -63,7 +63,7 @@ static dcv_status choose_path(dcv_source *s, array *a, const char *path)
     }
     DCV_TRY(dcv_h5_visit(a->file, note, &f));
     if (path || f.n != 1)
-        return ask_for(s, "dataset.path", path, &f);
+        return ask_for(s, key ? key : "dataset.path", path, &f);
     a->path = f.name[0];
     return DCV_OK;
 }
@@ -179,7 +179,7 @@ static dcv_status h5_open(dcv_source *s, const dcv_source_ask *ask)
     s->own = a;
     a->fd = -1;
     DCV_TRY(dcv_h5_open(s->file, &a->file));
-    DCV_TRY(choose_path(s, a, ask->path));
+    DCV_TRY(choose_path(s, a, ask->path, ask->path_key));
     DCV_TRY(dcv_h5_info_of(a->file, a->path, &a->info));
     DCV_TRY(describe(s, a));
     DCV_TRY(dcv_manifest_numbered(&s->m, a->info.dims.d[0], a->item_values * (int64_t)dcv_dtype_bytes(a->info.type),

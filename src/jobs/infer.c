@@ -1,11 +1,13 @@
-/* infer.c -- job `infer`: the network's outputs for every item of a data set.
+/* infer.c -- job `infer`: the network's outputs for every item of a data set, or for inputs that are drawn.
  *
  * Every output is kept as float32.  For classifiers the best classes with their probabilities come with
- * it (softmax applied where the network ends without one); for segmentation networks the class map.
+ * it (softmax applied where the network ends without one); for segmentation networks the class map; for generators
+ * what was drawn.
  */
 #include <math.h>
 #include <string.h>
 
+#include "jobs/latent.h"
 #include "jobs/network.h"
 #include "jobs/regions.h"
 #include "jobs/targets.h"
@@ -15,7 +17,8 @@ extern const dcv_job_kind dcv_job_infer;
 typedef struct infer_options {
     dcv_names outputs; /* word: all */
     int64_t top;
-    bool picture;
+    bool picture, latent_given;
+    dcv_latent_options latent;
 } infer_options;
 
 static const dcv_field fields[] = {
@@ -38,8 +41,28 @@ static const dcv_field fields[] = {
      .offset = DCV_AT(infer_options, picture),
      .dflt = "true",
      .help = "outputs with 1 or 3 channels are pictures for `report`"},
+    {.key = "latent",
+     .type = DCV_FIELD_SECTION,
+     .offset = DCV_AT(infer_options, latent),
+     .fields = dcv_latent_fields,
+     .given = 1 + DCV_AT(infer_options, latent_given),
+     .help = "for generators: inputs that are drawn, in place of a data set"},
     DCV_FIELDS_END,
 };
+
+/* What a network is given comes from one place. */
+static dcv_status resolve(dcv_config *c)
+{
+    const infer_options *o = c->job;
+    if (o->latent_given && c->dataset.source)
+        return dcv_config_fail(c, "infer.latent",
+                               "latent stands in place of a data set; expected no dataset.source, or latent: none");
+    if (!o->latent_given && !c->dataset.source)
+        return dcv_config_fail(
+            c, "dataset.source",
+            "dataset.source is missing; expected pictures or arrays, or infer.latent for a generator");
+    return DCV_OK;
+}
 
 typedef struct output {
     int index;         /* in graph->out */
@@ -52,6 +75,7 @@ typedef struct scratch {
     float *probability, *best;
     int32_t *order;
     int16_t *map;
+    float *latent; /* the largest input that is drawn */
 } scratch;
 
 typedef struct infer {
@@ -62,7 +86,9 @@ typedef struct infer {
     int64_t classes; /* 0: not a classifier */
     int64_t k;       /* min(top, classes) */
     int id_top, id_probability, id_map;
-    scratch *scratch; /* [threads] */
+    dcv_distribution *latent; /* [n_in] NULL: inputs are read */
+    int *id_latent;           /* [n_in] */
+    scratch *scratch;         /* [threads] */
 } infer;
 
 /* --- Plan ------------------------------------------------------------------------- */
@@ -119,9 +145,18 @@ static dcv_status choose_outputs(infer *job)
     return DCV_OK;
 }
 
+/* Names of data sets that the job makes beside the outputs. */
+static const char *const own_names[] = {"top_class", "top_probability", "class_map", "latent"};
+
 static dcv_status check_names(const infer *job)
 {
     const dcv_graph *g = job->on.net.graph;
+    for (int i = 0; i < job->n_out; i++)
+        for (size_t k = 0; k < sizeof own_names / sizeof *own_names; k++)
+            if (!strcmp(g->value[g->out[job->out[i].index]].name, own_names[k]))
+                return dcv_config_fail(job->on.net.config, "infer.outputs",
+                                       "output \"%s\" has the name of what infer makes itself; list the others alone",
+                                       own_names[k]);
     const char **name = dcv_alloc((size_t)job->n_out, sizeof *name);
     for (int i = 0; name && i < job->n_out; i++)
         name[i] = g->value[g->out[job->out[i].index]].name;
@@ -149,6 +184,16 @@ static int64_t largest_output(const infer *job)
     return most;
 }
 
+static size_t largest_latent(const infer *job)
+{
+    int64_t most = 0;
+    for (int k = 0; job->latent && k < job->on.net.n_in; k++) {
+        const int64_t n = dcv_count(&job->on.net.dims[k]);
+        most = n > most ? n : most;
+    }
+    return (size_t)most;
+}
+
 static dcv_status scratch_make(const infer *job, scratch *s)
 {
     const size_t most = (size_t)largest_output(job);
@@ -157,7 +202,8 @@ static dcv_status scratch_make(const infer *job, scratch *s)
     s->best = dcv_alloc((size_t)job->classes, sizeof *s->best);
     s->order = dcv_alloc((size_t)job->classes, sizeof *s->order);
     s->map = dcv_alloc(has_class_map(job) ? most : 0, sizeof *s->map);
-    return s->raw && s->probability && s->best && s->order && s->map ? DCV_OK : DCV_ENOMEM;
+    s->latent = dcv_alloc(largest_latent(job), sizeof *s->latent);
+    return s->raw && s->probability && s->best && s->order && s->map && s->latent ? DCV_OK : DCV_ENOMEM;
 }
 
 static void scratch_clear(scratch *s)
@@ -167,6 +213,7 @@ static void scratch_clear(scratch *s)
     dcv_free(s->best);
     dcv_free(s->order);
     dcv_free(s->map);
+    dcv_free(s->latent);
 }
 
 static dcv_status make_scratch(infer *job)
@@ -179,19 +226,42 @@ static dcv_status make_scratch(infer *job)
     return DCV_OK;
 }
 
+static void make(void *ctx, const dcv_network *net, int64_t item, int k, float *to)
+{
+    const infer *job = ctx;
+    dcv_latent_draw(&job->options->latent, job->latent[k], k, item, &net->dims[k], to);
+}
+
+static dcv_status open_latent(infer *job)
+{
+    const size_t n = (size_t)job->on.net.n_in;
+    job->latent = dcv_alloc(n, sizeof *job->latent);
+    job->id_latent = dcv_alloc(n, sizeof *job->id_latent);
+    if (!job->latent || !job->id_latent)
+        return DCV_ENOMEM;
+    return dcv_latent_choose(job->on.net.config, &job->options->latent, job->on.net.model, job->latent);
+}
+
 static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, dcv_job **out)
 {
     infer *job = dcv_alloc(1, sizeof *job);
     *out = job ? &job->on.base : NULL;
     if (!job)
         return DCV_ENOMEM;
-    job->options = c->job;
+    const infer_options *o = job->options = c->job;
     job->id_map = job->id_top = job->id_probability = -1;
-    DCV_TRY(dcv_network_job_open(&job->on, &dcv_job_infer, c, NULL, share, threads));
+    const dcv_network_options n = {.ctx = job,
+                                   .many_inputs = true,
+                                   .no_data = o->latent_given,
+                                   .n_made = o->latent_given ? o->latent.count : 0,
+                                   .make = o->latent_given ? make : NULL};
+    DCV_TRY(dcv_network_job_open(&job->on, &dcv_job_infer, c, &n, share, threads));
     DCV_TRY(choose_outputs(job));
     DCV_TRY(check_names(job));
+    if (o->latent_given)
+        DCV_TRY(open_latent(job));
     job->classes = job->on.net.graph->classes;
-    job->k = job->options->top < job->classes ? job->options->top : job->classes;
+    job->k = o->top < job->classes ? o->top : job->classes;
     return make_scratch(job);
 }
 
@@ -202,6 +272,8 @@ static void close_job(dcv_job *base)
         scratch_clear(&job->scratch[t]);
     dcv_free(job->scratch);
     dcv_free(job->out);
+    dcv_free(job->latent);
+    dcv_free(job->id_latent);
     dcv_network_close(&job->on.net);
     dcv_free(job);
 }
@@ -213,6 +285,40 @@ static dcv_dims with_items(const infer *job, const dcv_dims *d)
     dcv_dims all = {d->n + 1, {job->on.base.n_items}};
     memcpy(all.d + 1, d->d, sizeof d->d[0] * (size_t)d->n);
     return all;
+}
+
+/* One or three channels of rows and columns. */
+static bool is_picture(const dcv_dims *d)
+{
+    return d->n == 3 && (d->d[0] == 1 || d->d[0] == 3) && d->d[1] > 1 && d->d[2] > 1;
+}
+
+/* /infer/latent is the first input that is no choice among classes, or the first; others have their names behind it. */
+static int main_latent(const infer *job)
+{
+    for (int k = 0; k < job->on.net.n_in; k++)
+        if (job->latent[k] != DCV_LATENT_ONE_HOT)
+            return k;
+    return 0;
+}
+
+static dcv_status declare_latent(infer *job, dcv_store *s, int k)
+{
+    const char *input = job->on.net.model->in[k].name;
+    dcv_dims dims = job->on.net.dims[k];
+    dims.d[0] = job->on.base.n_items;
+    char *name = dcv_result_name(input);
+    char *path = !name                   ? NULL
+                 : k == main_latent(job) ? dcv_strdup("/infer/latent")
+                                         : dcv_format("/infer/latent_%s", name);
+    dcv_status st = path ? dcv_store_dataset(s, path, DCV_F32, 0, &dims, &job->id_latent[k]) : DCV_ENOMEM;
+    if (st == DCV_OK)
+        st = dcv_store_axis(s, job->id_latent[k], 0, -1, "item");
+    if (st == DCV_OK)
+        st = dcv_store_text(s, path, "input", input);
+    dcv_free(name);
+    dcv_free(path);
+    return st;
 }
 
 static dcv_status declare_output(infer *job, dcv_store *s, output *o)
@@ -228,7 +334,9 @@ static dcv_status declare_output(infer *job, dcv_store *s, output *o)
         st = dcv_store_axis(s, o->id, 0, -1, "input");
     if (st == DCV_OK && strcmp(name, v->name) != 0)
         st = dcv_store_text(s, path, "output", v->name);
-    if (st == DCV_OK && !job->on.net.dataset->fixed)
+    if (st == DCV_OK && job->options->picture && is_picture(&o->dims))
+        st = dcv_store_int(s, path, "picture", o->dims.d[0]);
+    if (st == DCV_OK && job->on.net.dataset && !job->on.net.dataset->fixed)
         st = dcv_store_dataset(s, path2, DCV_I32, 0, &extent, &o->id_extent);
     if (st == DCV_OK && o->id_extent >= 0)
         st = dcv_store_axis(s, o->id_extent, 0, -1, "input");
@@ -253,7 +361,10 @@ static dcv_status declare_classes(infer *job, dcv_store *s)
 static dcv_status declare(dcv_job *base, dcv_store *s)
 {
     infer *job = (infer *)base;
-    DCV_TRY(dcv_network_declare(&job->on.net, s));
+    if (job->on.net.dataset)
+        DCV_TRY(dcv_network_declare(&job->on.net, s));
+    for (int k = 0; job->latent && k < job->on.net.n_in; k++)
+        DCV_TRY(declare_latent(job, s, k));
     for (int i = 0; i < job->n_out; i++)
         DCV_TRY(declare_output(job, s, &job->out[i]));
     if (job->classes > 0)
@@ -337,9 +448,21 @@ static dcv_status put_map(const context *x, const dcv_view *view, int64_t item, 
     return dcv_result_put(r, x->job->id_map, item * n, n, x->s->map);
 }
 
+static dcv_status put_latent(const context *x, int64_t item, dcv_result *r)
+{
+    const dcv_network *net = &x->job->on.net;
+    for (int k = 0; x->job->latent && k < net->n_in; k++) {
+        const int64_t n = dcv_count(&net->dims[k]);
+        make(x->job, net, item, k, x->s->latent);
+        DCV_TRY(dcv_result_put(r, x->job->id_latent[k], item * n, n, x->s->latent));
+    }
+    return DCV_OK;
+}
+
 static dcv_status done(void *ctx, const dcv_view *view, int64_t item, int picture, dcv_result *r)
 {
     const context *x = ctx;
+    DCV_TRY(put_latent(x, item, r));
     for (int i = 0; i < x->job->n_out; i++)
         DCV_TRY(put_output(x, view, &x->job->out[i], item, picture, r));
     if (x->job->classes > 0)
@@ -350,6 +473,10 @@ static dcv_status done(void *ctx, const dcv_view *view, int64_t item, int pictur
 static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
 {
     const infer *job = ((const context *)ctx)->job;
+    for (int k = 0; job->latent && k < job->on.net.n_in; k++) {
+        const int64_t n = dcv_count(&job->on.net.dims[k]);
+        DCV_TRY(dcv_put_missing(r, job->id_latent[k], DCV_F32, item * n, n));
+    }
     for (int i = 0; i < job->n_out; i++) {
         const output *o = &job->out[i];
         const int64_t n = dcv_count(&o->dims);
@@ -388,11 +515,12 @@ static dcv_status fail_unit(dcv_job *base, int p, int64_t unit, const char *mess
 
 const dcv_job_kind dcv_job_infer = {
     .section = {.job = "infer",
-                .help = "outputs of a network for every item of a data set",
+                .help = "outputs of a network for every item of a data set, or for inputs that are drawn",
                 .fields = fields,
                 .size = sizeof(infer_options),
                 .needs_model = true,
-                .needs_dataset = true},
+                .wants_dataset = true,
+                .resolve = resolve},
     .open = open_job,
     .close = close_job,
     .declare = declare,

@@ -43,23 +43,38 @@ static dcv_status open_model(dcv_network *net)
     return dcv_labels_read(dcv_config_path(c, c->model.labels), &net->labels);
 }
 
-/* Graph inputs other than the first would need a source of their own. */
-static dcv_status input_dims(const dcv_network *net, dcv_dims *out)
+static const dcv_network_options *options_of(const dcv_network *net)
 {
-    if (net->model->n_in != 1)
-        return dcv_config_fail(net->config, "model.file", "%s has %d inputs; a data set feeds one", net->model->file,
-                               net->model->n_in);
-    const dcv_status st = dcv_graph_input_dims(net->model, 0, &net->config->model.input_shape, out);
-    return st == DCV_ECONFIG ? dcv_config_fail(net->config, "model.input_shape", "%s", dcv_message()) : st;
+    return &((const own_part *)net->own)->options;
+}
+
+/* Shapes of all inputs as file and configuration have them; -1 where they say nothing. */
+static dcv_status input_dims(dcv_network *net)
+{
+    const dcv_model *m = net->model;
+    if (m->n_in < 1 || (m->n_in != 1 && !options_of(net)->many_inputs))
+        return dcv_config_fail(net->config, "model.file", "%s has %d inputs; %s feeds one", m->file, m->n_in,
+                               net->config->section->job);
+    net->n_in = m->n_in;
+    net->dims = dcv_alloc((size_t)net->n_in, sizeof *net->dims);
+    net->more = dcv_alloc((size_t)net->n_in, sizeof *net->more);
+    if (!net->dims || !net->more)
+        return DCV_ENOMEM;
+    for (int k = 0; k < net->n_in; k++) {
+        const dcv_ints *shape = k == 0 ? &net->config->model.input_shape : NULL;
+        const dcv_status st = dcv_graph_input_dims(m, k, shape, &net->dims[k]);
+        DCV_TRY(st == DCV_ECONFIG ? dcv_config_fail(net->config, "model.input_shape", "%s", dcv_message()) : st);
+    }
+    return DCV_OK;
 }
 
 static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine **out)
 {
-    const own_part *own = net->own;
+    const dcv_network_options *own = options_of(net);
     int *seen = dcv_alloc((size_t)g->n_value, sizeof *seen), n_seen = 0;
     dcv_status st = seen ? DCV_OK : DCV_ENOMEM;
-    if (st == DCV_OK && own->options.choose)
-        st = own->options.choose(own->options.ctx, g, seen, &n_seen);
+    if (st == DCV_OK && own->choose)
+        st = own->choose(own->ctx, g, seen, &n_seen);
     if (st == DCV_OK) {
         const dcv_engine_options o = {.precision = (dcv_precision)net->config->model.precision,
                                       .backend = net->backend,
@@ -67,8 +82,8 @@ static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine
                                       .n_seen = n_seen,
                                       .share = net->engine,
                                       .back = seen,
-                                      .n_back = own->options.back ? n_seen : 0,
-                                      .boxes = own->options.boxes ? DCV_BOXES_CHEAPER : DCV_BOXES_NONE};
+                                      .n_back = own->back ? n_seen : 0,
+                                      .boxes = own->boxes ? DCV_BOXES_CHEAPER : DCV_BOXES_NONE};
         st = dcv_engine_new(g, &o, out);
     }
     dcv_free(seen);
@@ -88,7 +103,7 @@ static dcv_status share_weights(dcv_network *net, dcv_share *share)
     DCV_TRY(dcv_share_once(share, dcv_engine_packed_bytes(net->engine), pack, net->engine, &packed));
     dcv_engine_attach(net->engine, packed);
     const bool one_size = !net->dataset || net->dataset->fixed;
-    if (one_size && !((const own_part *)net->own)->options.many_sizes) /* else other sizes of input pack their own */
+    if (one_size && !options_of(net)->many_sizes) /* else other sizes of input pack their own */
         dcv_engine_forget_weights(net->engine);
     return DCV_OK;
 }
@@ -107,10 +122,15 @@ void dcv_network_cost(dcv_network *net, double gflop)
     net->unit_items = n < net->unit_items ? n : net->unit_items;
 }
 
-/* Of an item that has been read; 0 where nothing is read. */
+/* Of an item that has been read or made; 0 where nothing is. */
 static int64_t item_bytes(const dcv_network *net)
 {
-    return net->dataset ? dcv_dataset_item_bytes(net->dataset) : 0;
+    int64_t sum = net->dataset ? dcv_dataset_item_bytes(net->dataset) : 0;
+    for (int k = 1; net->dataset && k < net->n_in; k++)
+        sum += dcv_dataset_item_bytes(net->more[k - 1]);
+    for (int k = 0; options_of(net)->make && k < net->n_in; k++)
+        sum += dcv_count(&net->dims[k]) * (int64_t)sizeof(float);
+    return sum;
 }
 
 static dcv_status check_memory(const dcv_network *net)
@@ -127,36 +147,131 @@ static dcv_status check_memory(const dcv_network *net)
 }
 
 /* Where nothing is read, nothing but file and configuration can say how large an input is. */
-static dcv_status all_fixed(const dcv_network *net, const dcv_dims *dims)
+static dcv_status all_fixed(const dcv_network *net)
 {
-    for (int i = 0; i < dims->n; i++)
-        if (dims->d[i] < 0)
-            return dcv_config_fail(net->config, "model.input_shape",
-                                   "%s leaves extent %d of its input open; input_shape must fix it", net->model->file,
-                                   i);
+    for (int k = 0; k < net->n_in; k++)
+        for (int i = 0; i < net->dims[k].n; i++)
+            if (net->dims[k].d[i] < 0)
+                return dcv_config_fail(net->config, "model.input_shape",
+                                       "%s leaves extent %d of its input \"%s\" open; %s", net->model->file, i,
+                                       net->model->in[k].name,
+                                       k ? "only the first input's can be said" : "input_shape must fix it");
     return DCV_OK;
 }
 
-static dcv_status open_data(dcv_network *net, dcv_dims *dims)
+/* Every key of dataset.inputs must be an input. */
+static dcv_status check_input_names(const dcv_network *net)
 {
-    if (((const own_part *)net->own)->options.no_data)
-        return all_fixed(net, dims);
-    DCV_TRY(dcv_dataset_open(net->config, &(dcv_want){.dims = *dims}, net->labels, &net->dataset));
-    if (dims->n == 4) {
-        dims->d[2] = net->dataset->max_h;
-        dims->d[3] = net->dataset->max_w;
+    const dcv_pairs *p = &net->config->dataset.inputs;
+    const dcv_model *m = net->model;
+    for (int i = 0; i < p->n; i++) {
+        const char *names[64];
+        int n = 0;
+        bool known = false;
+        for (int k = 0; k < m->n_in; k++) {
+            known = known || !strcmp(m->in[k].name, p->key[i]);
+            if (n < 64)
+                names[n++] = m->in[k].name;
+        }
+        const char *near = known ? NULL : dcv_nearest(p->key[i], names, (size_t)n);
+        if (!known)
+            return dcv_config_fail(net->config, "dataset.inputs", "no input \"%s\"; %s has %d, %s \"%s\"", p->key[i],
+                                   m->file, m->n_in, near ? "nearest is" : "the first is", near ? near : m->in[0].name);
     }
     return DCV_OK;
 }
 
+/* Where dataset.inputs says that input k is; NULL: it says nothing. */
+static const char *path_of(const dcv_network *net, int k)
+{
+    const dcv_pairs *p = &net->config->dataset.inputs;
+    for (int i = 0; i < p->n; i++)
+        if (!strcmp(p->key[i], net->model->in[k].name))
+            return p->value[i];
+    return NULL;
+}
+
+/* One input may be left to dataset.path. */
+static dcv_status check_fed(const dcv_network *net)
+{
+    int left = -1;
+    for (int k = 0; k < net->n_in; k++) {
+        if (path_of(net, k))
+            continue;
+        if (left >= 0)
+            return dcv_config_fail(net->config, "dataset.inputs",
+                                   "%s has inputs \"%s\" and \"%s\", and nothing says where they are; expected {%s: "
+                                   "/path, %s: /path}, paths in the .h5",
+                                   net->model->file, net->model->in[left].name, net->model->in[k].name,
+                                   net->model->in[left].name, net->model->in[k].name);
+        left = k;
+    }
+    return DCV_OK;
+}
+
+static dcv_status open_set(dcv_network *net, int k, dcv_dataset **out)
+{
+    const dcv_want want = {.dims = net->dims[k], .path = path_of(net, k)};
+    const dcv_status st = dcv_dataset_open(net->config, &want, k ? NULL : net->labels, out);
+    if (st != DCV_OK)
+        return net->n_in > 1 && st == DCV_EDATA ? dcv_fail_in(st, "input \"%s\"", net->model->in[k].name) : st;
+    const dcv_dataset *d = *out;
+    dcv_dims *dims = &net->dims[k];
+    if (d->is_float) {
+        *dims = d->dims;
+    } else {
+        dims->d[2] = d->max_h;
+        dims->d[3] = d->max_w;
+    }
+    return DCV_OK;
+}
+
+/* Another data set joins what the result calls the data set. */
+static dcv_status hash_sets(dcv_network *net)
+{
+    dcv_hasher *h;
+    net->data_sha256 = net->dataset->sha256;
+    if (net->n_in == 1)
+        return DCV_OK;
+    DCV_TRY(dcv_hasher_new(&h));
+    dcv_hasher_add_text(h, net->dataset->sha256.hex);
+    for (int k = 1; k < net->n_in; k++)
+        dcv_hasher_add_text(h, net->more[k - 1]->sha256.hex);
+    net->data_sha256 = dcv_hasher_end(h);
+    return DCV_OK;
+}
+
+static dcv_status open_data(dcv_network *net)
+{
+    if (options_of(net)->no_data) {
+        net->n_items = options_of(net)->n_made;
+        return all_fixed(net);
+    }
+    DCV_TRY(check_input_names(net));
+    DCV_TRY(check_fed(net));
+    DCV_TRY(open_set(net, 0, &net->dataset));
+    net->n_items = net->dataset->n;
+    for (int k = 1; k < net->n_in; k++) {
+        dcv_dataset **d = &net->more[k - 1];
+        DCV_TRY(open_set(net, k, d));
+        if ((*d)->n != net->n_items)
+            return dcv_config_fail(net->config, "dataset.inputs", "input \"%s\" has %lld items and \"%s\" %lld",
+                                   net->model->in[0].name, (long long)net->n_items, net->model->in[k].name,
+                                   (long long)(*d)->n);
+        if (!(*d)->fixed)
+            return dcv_config_fail(net->config, "dataset.inputs",
+                                   "\"%s\": only the first input's items may differ in size", net->model->in[k].name);
+    }
+    return hash_sets(net);
+}
+
 static dcv_status open_all(dcv_network *net, dcv_share *share)
 {
-    dcv_dims dims;
     DCV_TRY(dcv_backend_choose(&net->backend));
     DCV_TRY(open_model(net));
-    DCV_TRY(input_dims(net, &dims));
-    DCV_TRY(open_data(net, &dims));
-    DCV_TRY(dcv_graph_new(net->model, &dims, 1, &net->graph));
+    DCV_TRY(input_dims(net));
+    DCV_TRY(open_data(net));
+    DCV_TRY(dcv_graph_new(net->model, net->dims, net->n_in, &net->graph));
     if (net->graph->left_out)
         dcv_log_warning("%s: outputs are left out: %s", net->model->file, net->graph->left_out);
     DCV_TRY(compile(net, net->graph, &net->engine));
@@ -189,7 +304,7 @@ dcv_status dcv_network_open(dcv_network *net, const dcv_config *c, const dcv_net
 
 static void view_free(dcv_network *net, dcv_view *v)
 {
-    const dcv_network_options *o = &((const own_part *)net->own)->options;
+    const dcv_network_options *o = options_of(net);
     if (o->close_view && v->own)
         o->close_view(o->ctx, v);
     dcv_walk_free(v->walk);
@@ -213,6 +328,10 @@ void dcv_network_close(dcv_network *net)
     dcv_engine_free(net->engine);
     dcv_graph_free(net->graph);
     dcv_dataset_free(net->dataset);
+    for (int k = 1; net->more && k < net->n_in; k++)
+        dcv_dataset_free(net->more[k - 1]);
+    dcv_free(net->more);
+    dcv_free(net->dims);
     dcv_labels_free(net->labels);
     dcv_model_free(net->model);
     memset(net, 0, sizeof *net);
@@ -224,10 +343,8 @@ void dcv_network_describe(const dcv_network *net, dcv_job *job)
     job->config = net->config;
     job->dataset = net->dataset;
     job->model_sha256 = net->model->sha256;
-    if (net->dataset) {
-        job->n_items = net->dataset->n;
-        job->dataset_sha256 = net->dataset->sha256;
-    }
+    job->n_items = net->n_items;
+    job->dataset_sha256 = net->data_sha256;
     job->numerics = dcv_backend_numerics(net->backend);
     job->weight_bytes = (int64_t)dcv_engine_packed_bytes(net->engine);
     job->thread_bytes = (int64_t)dcv_walk_bytes(net->engine) + item * DCV_GROUP;
@@ -302,20 +419,32 @@ dcv_status dcv_network_declare(dcv_network *net, dcv_store *s)
 
 typedef struct unit_input {
     int64_t first;
-    int n;
+    int n, n_in;
     bool read, row; /* rows of /inputs are this unit's to write */
-    dcv_item *item;
-    char **error; /* [n] NULL: read */
+    dcv_item *item; /* [n][n_in] */
+    char **error;   /* [n] NULL: read */
 } unit_input;
+
+/* Of the first input. */
+static dcv_item *item_at(const unit_input *u, int i)
+{
+    return &u->item[(int64_t)i * u->n_in];
+}
+
+static void clear_item(const unit_input *u, int i)
+{
+    for (int k = 0; k < u->n_in; k++)
+        dcv_item_clear(item_at(u, i) + k);
+}
 
 int64_t dcv_network_units(const dcv_network *net)
 {
-    return (net->dataset->n + net->unit_items - 1) / net->unit_items * net->parts;
+    return (net->n_items + net->unit_items - 1) / net->unit_items * net->parts;
 }
 
 int64_t dcv_network_unit_items(const dcv_network *net, int64_t unit)
 {
-    const int64_t left = net->dataset->n - unit / net->parts * net->unit_items;
+    const int64_t left = net->n_items - unit / net->parts * net->unit_items;
     return left < net->unit_items ? left : net->unit_items;
 }
 
@@ -326,7 +455,7 @@ void dcv_network_drop(void *input)
         return;
     for (int i = 0; i < u->n; i++) {
         if (u->item)
-            dcv_item_clear(&u->item[i]);
+            clear_item(u, i);
         if (u->error)
             dcv_free(u->error[i]);
     }
@@ -337,27 +466,56 @@ void dcv_network_drop(void *input)
 
 /* NaN or infinity in float input is the item's failure: what a network makes of it is no answer, and differs between
  * back ends (a fused ReLU may turn NaN into 0). */
-static dcv_status check_finite(const dcv_network *net, int64_t i, const dcv_item *it)
+static dcv_status check_finite(const dcv_dataset *d, int64_t i, const dcv_item *it)
 {
     const int64_t n = dcv_count(&it->dims);
     for (int64_t k = 0; k < n; k++)
         if (!isfinite(it->input[k]))
-            return dcv_fail(DCV_EDATA, "%s: %s at element %lld of its input", dcv_dataset_item_name(net->dataset, i),
+            return dcv_fail(DCV_EDATA, "%s: %s at element %lld of its input", dcv_dataset_item_name(d, i),
                             isnan(it->input[k]) ? "NaN" : "infinity", (long long)k);
     return DCV_OK;
 }
 
+static dcv_status read_item(const dcv_dataset *d, int64_t item, dcv_item *to)
+{
+    DCV_TRY(dcv_dataset_read(d, item, DCV_READ_INPUT, to));
+    return d->is_float ? check_finite(d, item, to) : DCV_OK;
+}
+
 dcv_status dcv_network_item(const dcv_network *net, int64_t item, dcv_item *to)
 {
-    DCV_TRY(dcv_dataset_read(net->dataset, item, DCV_READ_INPUT, to));
-    return net->dataset->is_float ? check_finite(net, item, to) : DCV_OK;
+    return read_item(net->dataset, item, to);
+}
+
+static dcv_status make_item(const dcv_network *net, int64_t item, dcv_item *to)
+{
+    const dcv_network_options *o = options_of(net);
+    for (int k = 0; k < net->n_in; k++) {
+        to[k] =
+            (dcv_item){.dims = net->dims[k], .input = dcv_alloc((size_t)dcv_count(&net->dims[k]), sizeof *to[k].input)};
+        if (!to[k].input)
+            return DCV_ENOMEM;
+        o->make(o->ctx, net, item, k, to[k].input);
+    }
+    return DCV_OK;
+}
+
+/* All inputs of an item. */
+static dcv_status get_item(const dcv_network *net, int64_t item, dcv_item *to)
+{
+    if (!net->dataset)
+        return make_item(net, item, to);
+    DCV_TRY(read_item(net->dataset, item, to));
+    for (int k = 1; k < net->n_in; k++)
+        DCV_TRY(read_item(net->more[k - 1], item, to + k));
+    return DCV_OK;
 }
 
 /* Items [from, to) of a unit.  What fails is kept as that item's message. */
 static dcv_status read_items(const dcv_network *net, unit_input *u, int from, int to)
 {
     for (int i = from; i < to; i++) {
-        const dcv_status st = dcv_network_item(net, u->first + i, &u->item[i]);
+        const dcv_status st = get_item(net, u->first + i, item_at(u, i));
         if (st == DCV_OK)
             continue;
         if (st != DCV_EDATA) /* want of memory is no fault of the item */
@@ -376,7 +534,8 @@ static dcv_status fill_unit(const dcv_network *net, int64_t unit, unit_input *u)
     u->first = unit / net->parts * net->unit_items;
     u->row = unit % net->parts == 0;
     u->n = (int)dcv_network_unit_items(net, unit);
-    u->item = dcv_alloc((size_t)u->n, sizeof *u->item);
+    u->n_in = net->n_in;
+    u->item = dcv_alloc((size_t)u->n * (size_t)u->n_in, sizeof *u->item);
     u->error = dcv_alloc((size_t)u->n, sizeof *u->error);
     if (!u->item || !u->error)
         return DCV_ENOMEM;
@@ -398,6 +557,20 @@ dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input)
 
 /* --- Views ------------------------------------------------------------------------ */
 
+/* The network for a first input of that size; the others have one size each. */
+static dcv_status graph_for(const dcv_network *net, const dcv_dims *dims, dcv_graph **out)
+{
+    dcv_dims *all = dcv_alloc((size_t)net->n_in, sizeof *all);
+    *out = NULL;
+    if (!all)
+        return DCV_ENOMEM;
+    memcpy(all, net->dims, (size_t)net->n_in * sizeof *all);
+    all[0] = *dims;
+    const dcv_status st = dcv_graph_new(net->model, all, net->n_in, out);
+    dcv_free(all);
+    return st;
+}
+
 static dcv_status view_walk(dcv_network *net, const dcv_dims *dims, dcv_view *v)
 {
     v->dims = *dims;
@@ -406,7 +579,7 @@ static dcv_status view_walk(dcv_network *net, const dcv_dims *dims, dcv_view *v)
         v->engine = net->engine;
         return dcv_walk_new(v->engine, &v->walk);
     }
-    DCV_TRY(dcv_graph_new(net->model, dims, 1, &v->graph));
+    DCV_TRY(graph_for(net, dims, &v->graph));
     DCV_TRY(compile(net, v->graph, &v->engine));
     DCV_TRY(dcv_engine_pack_own(v->engine));
     return dcv_walk_new(v->engine, &v->walk);
@@ -414,7 +587,7 @@ static dcv_status view_walk(dcv_network *net, const dcv_dims *dims, dcv_view *v)
 
 static dcv_status view_new(dcv_network *net, const dcv_dims *dims, dcv_view *v)
 {
-    const dcv_network_options *o = &((const own_part *)net->own)->options;
+    const dcv_network_options *o = options_of(net);
     DCV_TRY(view_walk(net, dims, v));
     return o->open_view ? o->open_view(o->ctx, v) : DCV_OK;
 }
@@ -424,7 +597,7 @@ dcv_status dcv_network_view_bytes(const dcv_network *net, const dcv_dims *dims, 
     dcv_graph *g = NULL;
     dcv_engine *e = NULL;
     *bytes = 0;
-    dcv_status st = dcv_graph_new(net->model, dims, 1, &g);
+    dcv_status st = graph_for(net, dims, &g);
     if (st == DCV_OK)
         st = compile(net, g, &e);
     if (st == DCV_OK)
@@ -477,11 +650,17 @@ dcv_status dcv_network_put_row(const dcv_network *net, const dcv_item *it, int64
     return dcv_result_put(r, net->id_status, item, 1, &status);
 }
 
+/* Items that are made have no rows. */
+static dcv_status put_row(const dcv_network *net, const dcv_item *it, int64_t item, dcv_result *r)
+{
+    return net->dataset ? dcv_network_put_row(net, it, item, r) : DCV_OK;
+}
+
 static dcv_status fail_item(const dcv_network *net, const unit_input *u, int i, const dcv_unit_actions *a,
                             dcv_result *r)
 {
     if (u->row)
-        DCV_TRY(dcv_network_put_row(net, NULL, u->first + i, r));
+        DCV_TRY(put_row(net, NULL, u->first + i, r));
     DCV_TRY(dcv_result_fail_item(r, u->first + i, u->error[i]));
     return a->failed ? a->failed(a->ctx, u->first + i, r) : DCV_OK;
 }
@@ -492,7 +671,7 @@ dcv_status dcv_network_fail_unit(const dcv_network *net, int64_t unit, const cha
     const int64_t first = unit / net->parts * net->unit_items, n = dcv_network_unit_items(net, unit);
     for (int64_t i = first; i < first + n; i++) {
         if (unit % net->parts == 0)
-            DCV_TRY(dcv_network_put_row(net, NULL, i, r));
+            DCV_TRY(put_row(net, NULL, i, r));
         DCV_TRY(dcv_result_fail_item(r, i, message));
         if (a->failed)
             DCV_TRY(a->failed(a->ctx, i, r));
@@ -507,7 +686,7 @@ static int next_group(const unit_input *u, int from, int to, int most, int *at, 
     for (*n = 0; i < to && *n < most; i++) {
         if (u->error[i])
             continue;
-        if (*n > 0 && !dcv_dims_equal(&u->item[i].dims, &u->item[at[0]].dims))
+        if (*n > 0 && !dcv_dims_equal(&item_at(u, i)->dims, &item_at(u, at[0])->dims))
             break;
         at[(*n)++] = i;
     }
@@ -521,12 +700,16 @@ const char *dcv_network_message(const dcv_network *net)
     return strncmp(message, net->model->file, n) == 0 && strncmp(message + n, ": ", 2) == 0 ? message + n + 2 : message;
 }
 
+static const char *item_name(const dcv_network *net, int64_t item)
+{
+    return net->dataset ? dcv_dataset_item_name(net->dataset, item) : "latent";
+}
+
 /* A size that the network cannot take (a picture too small for its pools) is the failure of the items that have it. */
 static dcv_status refuse_group(const dcv_network *net, unit_input *u, const int *at, int n)
 {
     for (int k = 0; k < n; k++) {
-        u->error[at[k]] =
-            dcv_format("%s: %s", dcv_dataset_item_name(net->dataset, u->first + at[k]), dcv_network_message(net));
+        u->error[at[k]] = dcv_format("%s: %s", item_name(net, u->first + at[k]), dcv_network_message(net));
         if (!u->error[at[k]])
             return DCV_ENOMEM;
     }
@@ -540,29 +723,44 @@ static dcv_status refuse_item(unit_input *u, int i)
     return u->error[i] ? DCV_OK : DCV_ENOMEM;
 }
 
-static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const int *at, int n,
-                             const dcv_unit_actions *a, dcv_result *r)
+/* The inputs of a group, as a walk takes them. */
+typedef struct walk_input {
+    const float **picture;         /* [n_in][n] */
+    const float *const **of_input; /* [n_in] */
+} walk_input;
+
+static void walk_input_clear(walk_input *w)
 {
-    dcv_view *view;
-    const float *picture[DCV_GROUP];
-    const float *const *input[1] = {picture};
-    int64_t item[DCV_GROUP];
-    const dcv_status st = dcv_network_view(net, thread, &u->item[at[0]].dims, &view);
-    if (st == DCV_EDATA && net->config->dataset.on_error == DCV_SKIP)
-        return refuse_group(net, u, at, n);
-    if (st == DCV_EDATA)
-        return dcv_fail_in(st, "%s", dcv_dataset_item_name(net->dataset, u->first + at[0]));
-    DCV_TRY(st);
-    for (int k = 0; k < n; k++) {
-        picture[k] = u->item[at[k]].input;
-        item[k] = u->first + at[k];
+    dcv_free(w->picture);
+    dcv_free(w->of_input);
+}
+
+static dcv_status walk_input_new(const unit_input *u, const int *at, int n, walk_input *w)
+{
+    const size_t n_in = (size_t)u->n_in;
+    w->picture = dcv_alloc(n_in * (size_t)n, sizeof *w->picture);
+    w->of_input = dcv_alloc(n_in, sizeof *w->of_input);
+    if (!w->picture || !w->of_input) {
+        walk_input_clear(w);
+        return DCV_ENOMEM;
     }
+    for (int k = 0; k < u->n_in; k++) {
+        w->of_input[k] = w->picture + (int64_t)k * n;
+        for (int i = 0; i < n; i++)
+            w->picture[(int64_t)k * n + i] = item_at(u, at[i])[k].input;
+    }
+    return DCV_OK;
+}
+
+static dcv_status walk_items(dcv_network *net, dcv_view *view, unit_input *u, const int *at, const int64_t *item, int n,
+                             const walk_input *in, const dcv_unit_actions *a, dcv_result *r)
+{
     if (a->group)
         DCV_TRY(a->group(a->ctx, view, item, n));
     if (!a->knows || n > 1 || !a->knows(a->ctx, view, item[0]))
-        dcv_walk_forward(view->walk, n, input, a->see, a->ctx);
+        dcv_walk_forward(view->walk, n, in->of_input, a->see, a->ctx);
     if (a->walked)
-        DCV_TRY(a->walked(a->ctx, view, item, n, picture, r));
+        DCV_TRY(a->walked(a->ctx, view, item, n, in->picture, r));
     for (int k = 0; k < n; k++) {
         const dcv_status done = a->done ? a->done(a->ctx, view, item[k], k, r) : DCV_OK;
         if (done == DCV_EDATA && net->config->dataset.on_error == DCV_SKIP)
@@ -570,10 +768,30 @@ static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const 
         else
             DCV_TRY(done);
         if (done == DCV_OK && u->row)
-            DCV_TRY(dcv_network_put_row(net, &u->item[at[k]], item[k], r));
-        dcv_item_clear(&u->item[at[k]]);
+            DCV_TRY(put_row(net, item_at(u, at[k]), item[k], r));
+        clear_item(u, at[k]);
     }
     return DCV_OK;
+}
+
+static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const int *at, int n,
+                             const dcv_unit_actions *a, dcv_result *r)
+{
+    dcv_view *view;
+    walk_input in;
+    int64_t item[DCV_GROUP];
+    const dcv_status st = dcv_network_view(net, thread, &item_at(u, at[0])->dims, &view);
+    if (st == DCV_EDATA && net->config->dataset.on_error == DCV_SKIP)
+        return refuse_group(net, u, at, n);
+    if (st == DCV_EDATA)
+        return dcv_fail_in(st, "%s", item_name(net, u->first + at[0]));
+    DCV_TRY(st);
+    DCV_TRY(walk_input_new(u, at, n, &in));
+    for (int k = 0; k < n; k++)
+        item[k] = u->first + at[k];
+    const dcv_status walked = walk_items(net, view, u, at, item, n, &in, a, r);
+    walk_input_clear(&in);
+    return walked;
 }
 
 static dcv_status compute_unit(dcv_network *net, int thread, unit_input *u, const dcv_unit_actions *a, dcv_result *r)

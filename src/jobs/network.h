@@ -15,7 +15,7 @@ typedef struct dcv_network dcv_network;
 
 /* One network compiled for one input size, and one thread's walk over it. */
 typedef struct dcv_view {
-    dcv_dims dims; /* of the input, [1,C,H,W] */
+    dcv_dims dims; /* of the first input, [1,C,H,W] */
     dcv_graph *graph;
     dcv_engine *engine;
     dcv_walk *walk;
@@ -31,8 +31,12 @@ typedef struct dcv_network_options {
     bool no_data;  /* there is no data set: the job makes what it walks, of the shape that the file or input_shape fixes
                     */
     bool one_view; /* a thread keeps the engine of the last size alone */
-    bool many_sizes; /* views of other sizes than the data set's are asked for, or other engines: the model's weights
-                        stay */
+    bool many_sizes;  /* views of other sizes than the data set's are asked for, or other engines: the model's weights
+                         stay */
+    bool many_inputs; /* a network of several inputs will do: dataset.inputs feeds them */
+    /* With no_data: n_made items, whose input k make writes, of net->dims[k].  NULL: the job has no such items. */
+    int64_t n_made;
+    void (*make)(void *ctx, const dcv_network *net, int64_t item, int k, float *to);
     /* What the job keeps with each view: made after it, freed before it; may be NULL.  DCV_EDATA: the network, or the
      * job, cannot take that size. */
     dcv_status (*open_view)(void *ctx, dcv_view *view);
@@ -43,9 +47,14 @@ struct dcv_network {
     const dcv_config *config;
     dcv_model *model;
     dcv_labels *labels;   /* NULL: none */
-    dcv_dataset *dataset; /* NULL: no_data */
-    dcv_graph *graph;     /* for the largest input */
-    dcv_engine *engine;   /* for the largest input */
+    dcv_dataset *dataset; /* NULL: no_data; of the first input */
+    dcv_dataset **more;   /* [n_in - 1] of the others; NULL: no_data */
+    int n_in;             /* inputs of the network */
+    dcv_dims *dims;       /* [n_in] of one item, the largest */
+    int64_t n_items;      /* read or made */
+    dcv_sha256 data_sha256;
+    dcv_graph *graph;   /* for the largest input */
+    dcv_engine *engine; /* for the largest input */
     dcv_backend_kind backend;
     int threads;
     int64_t unit_items; /* pictures per unit */
@@ -79,7 +88,7 @@ int64_t dcv_network_unit_items(const dcv_network *net, int64_t unit);
 dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input) DCV_MUST_USE;
 void dcv_network_drop(void *input);
 
-/* Read one item's network input; DCV_EDATA where it has NaN or infinity, as for items of units. */
+/* Read one item's first network input; DCV_EDATA where it has NaN or infinity, as for items of units. */
 dcv_status dcv_network_item(const dcv_network *net, int64_t item, dcv_item *to) DCV_MUST_USE;
 
 /* Write an item's rows of /inputs but for what is known before; it NULL: the item failed. */
@@ -95,7 +104,7 @@ const char *dcv_network_message(const dcv_network *net);
 /* What a job does with a unit's items, each of them may be NULL: knows is asked first, and where it says so, there is
  * no walk (of a group of one, which the job has kept from an earlier unit); group is called before the walk over up to
  * DCV_GROUP of them, see for each observed value (picture is its place in the group), walked after the walk of a group
- * (picture: the inputs), done for each of its items; failed for an item that could not be read, or that done has
+ * (picture: the first inputs), done for each of its items; failed for an item that could not be read, or that done has
  * refused with DCV_EDATA before anything of it was put.  All in item order. */
 typedef struct dcv_unit_actions {
     void *ctx;

@@ -9,10 +9,8 @@ h5py is missing.
 """
 import os
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
 
 try:
     import h5py
@@ -21,6 +19,7 @@ except ImportError:
     print("h5py and NumPy are not there")
     sys.exit(77)
 
+import onnx_file
 from verdict import Verdict, text
 
 PROGRAM, WORK, MPIEXEC = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), sys.argv[3]
@@ -28,46 +27,10 @@ MPI_ENV = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
 v = Verdict()
 
 
-# --- ONNX, just enough of it: protobuf fields by number ----------------------------------
-
-def varint(n):
-    out = b""
-    while n > 127:
-        out, n = out + bytes([n & 127 | 128]), n >> 7
-    return out + bytes([n])
-
-
-def field(number, value):
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    value = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def tensor(name, a):
-    return b"".join(field(1, d) for d in a.shape) + field(2, 1) + field(8, name) + field(9, a.astype("<f4").tobytes())
-
-
-def value_info(name, dims):
-    shape = b"".join(field(1, field(2, d) if isinstance(d, str) else field(1, d)) for d in dims)
-    return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
-
-
-def node(op, ins, out, attrs):
-    body = b"".join(field(1, i) for i in ins) + field(2, out) + field(4, op)
-    for k, a in attrs.items():
-        one = field(3, a) + field(20, 2) if isinstance(a, int) else b"".join(field(8, i) for i in a) + field(20, 7)
-        body += field(5, field(1, k) + one)
-    return body
-
-
 def write_model(net, file):
-    graph = b"".join(field(1, node(op, [i, *w], o, a)) for op, i, o, w, a in net["nodes"]) + field(2, "g")
-    graph += b"".join(field(5, tensor(n, w)) for n, w in net["weights"].items())
-    graph += field(11, value_info("x", net["input"])) + field(12, value_info(net["output"], ["N", net["classes"]]))
-    graph += b"".join(field(12, value_info(o, ["N", net["classes"]])) for o in net.get("more_outputs", []))
-    with open(file, "wb") as f:
-        f.write(field(1, 7) + field(7, graph) + field(8, field(1, "") + field(2, 13)))
+    outputs = [net["output"], *net.get("more_outputs", [])]
+    onnx_file.write(file, [(op, [i, *w], [o], a) for op, i, o, w, a in net["nodes"]], net["weights"], {"x": net["input"]},
+                    {o: ["N", net["classes"]] for o in outputs})
 
 
 # --- the same in NumPy --------------------------------------------------------------------
@@ -172,24 +135,13 @@ def random_net(rng, channels, space, open_size):
     return net
 
 
-def write_png(file, a):
-    """u1 [h,w] or [h,w,3]."""
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", a.shape[1], a.shape[0], 8, 0 if a.ndim == 2 else 2, 0, 0, 0)
-    with open(file, "wb") as f:
-        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) +
-                chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in a))) + chunk(b"IEND", b""))
-
-
 def pictures(rng, folder, sizes, channels):
     """Writes them; returns what the network is to see of each."""
     os.makedirs(folder)
     seen = []
     for i, (h, w) in enumerate(sizes):
         a = rng.integers(0, 256, (h, w, 3) if channels == 3 else (h, w), np.uint8)
-        write_png(f"{folder}/{i:03d}.png", a)
+        onnx_file.write_png(f"{folder}/{i:03d}.png", a)
         seen.append((a.transpose(2, 0, 1) if channels == 3 else a[None]) / 255)
     return seen
 

@@ -21,6 +21,9 @@ if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
   add_test(NAME jobs/small_nets COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/small_nets.py $<TARGET_FILE:deconvoy>
            ${CMAKE_CURRENT_BINARY_DIR}/jobs/small_nets ${MPIEXEC_EXECUTABLE})
   set_tests_properties(jobs/small_nets PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
+  add_test(NAME jobs/infer_made COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/infer_made.py $<TARGET_FILE:deconvoy>
+           ${CMAKE_CURRENT_BINARY_DIR}/jobs/infer_made ${MPIEXEC_EXECUTABLE})
+  set_tests_properties(jobs/infer_made PROPERTIES LABELS "golden;mpi" TIMEOUT 300 SKIP_RETURN_CODE 77 PROCESSORS 2)
   add_test(NAME jobs/reconstruct COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/reconstruct.py $<TARGET_FILE:deconvoy>
            ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/jobs/reconstruct ${MPIEXEC_EXECUTABLE})
   set_tests_properties(jobs/reconstruct PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
