@@ -23,7 +23,7 @@ const char *dcv_backend_numerics(dcv_backend_kind b);
  * before numerics are asked for.  DCV_EUNSUPPORTED where a library cannot. */
 dcv_status dcv_backend_limit(int set) DCV_MUST_USE;
 
-#define DCV_GROUP 8 /* pictures a walk takes at most: the fixed height of dense products */
+#define DCV_GROUP 8 /* pictures a walk takes at most, unless its engine has room for more */
 
 typedef struct dcv_engine dcv_engine;
 typedef struct dcv_walk dcv_walk;
@@ -44,9 +44,12 @@ typedef struct dcv_engine_options {
      * those of the engine that it shares with itself.  They must be packed before the first walk and outlive this
      * engine. */
     const dcv_engine *share;
-    /* 2 or more: so many pictures that walks will mostly have.  From the first convolution with many weights on the group
-     * then goes through each step together, so that weights are read once, and kernels are chosen for so many. */
+    /* 2 or more: so many pictures that walks will mostly have.  From the first convolution with many weights on the
+     * group then goes through each step together, so that weights are read once, and kernels are chosen for so many. */
     int together;
+    /* Pictures that a walk has room for; 0: DCV_GROUP, and no more with back.  Dense products read their weights once
+     * for all of them. */
+    int room;
     const int *input_block; /* layouts of the graph's inputs, [n_in]; NULL: row-major */
 } dcv_engine_options;
 
@@ -76,7 +79,7 @@ void dcv_walk_free(dcv_walk *w);
  * during the call only. */
 typedef void (*dcv_observe_fn)(void *ctx, int picture, int value, const dcv_blob *b);
 
-/* Forward walk of n pictures, 1 .. DCV_GROUP.
+/* Forward walk of n pictures, 1 .. DCV_GROUP or the engine's room.
  *
  * input     [n_in of the graph][n] pointers to row-major pictures
  * observe   may be NULL

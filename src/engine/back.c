@@ -397,7 +397,7 @@ static size_t node_scratch(const dcv_engine *e, const dcv_back *b, int n)
     if (q->adjoint)
         kernel = q->adjoint->scratch_bytes;
     else if (q->is_dense)
-        kernel = q->shared ? dcv_adjoint_dense_scratch_bytes(&q->dense) : dcv_dense_scratch_bytes(&q->dense);
+        kernel = q->shared ? dcv_adjoint_dense_scratch_bytes(&q->dense) : dcv_dense_scratch_bytes(&q->dense, DCV_GROUP);
     else if (nd->op->flags & DCV_OP_ELEMENTWISE && !nd->op->save && nd->n_out) /* rules may want a signal's length */
         kernel += aligned((size_t)floats_in(e, nd->out[0], q->y_block) * sizeof(float));
     return need + largest + aligned(kernel);

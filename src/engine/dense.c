@@ -113,6 +113,11 @@ static int64_t wide(const dcv_dense *d)
     return (d->n + PANEL - 1) / PANEL * PANEL;
 }
 
+static int64_t groups(int n_pictures)
+{
+    return (n_pictures + ROWS - 1) / ROWS;
+}
+
 size_t dcv_dense_packed_bytes(const dcv_dense *d)
 {
     return (size_t)(d->k * wide(d)) * sizeof(float);
@@ -123,10 +128,10 @@ size_t dcv_dense_bias_floats(const dcv_dense *d)
     return (size_t)wide(d);
 }
 
-/* x of the group, transposed, then sums. */
-size_t dcv_dense_scratch_bytes(const dcv_dense *d)
+/* x of each group of rows, transposed, then sums of each. */
+size_t dcv_dense_scratch_bytes(const dcv_dense *d, int n_pictures)
 {
-    return (size_t)(ROWS * d->k + ROWS * wide(d)) * sizeof(float);
+    return (size_t)(groups(n_pictures) * ROWS * (d->k + wide(d))) * sizeof(float);
 }
 
 void dcv_dense_pack(const dcv_dense *d, float *packed, float *bias)
@@ -143,10 +148,10 @@ void dcv_dense_pack(const dcv_dense *d, float *packed, float *bias)
 
 static void transpose(const dcv_dense *d, int n, const float *const *x, float *xt)
 {
-    memset(xt, 0, (size_t)(ROWS * d->k) * sizeof *xt);
+    memset(xt, 0, (size_t)(groups(n) * ROWS * d->k) * sizeof *xt);
     for (int r = 0; r < n; r++)
         for (int64_t k = 0; k < d->k; k++)
-            xt[k * ROWS + r] = x[r][k];
+            xt[(r / ROWS * d->k + k) * ROWS + r % ROWS] = x[r][k];
 }
 
 static void finish(const dcv_dense *d, const float *acc, const float *bias, float *y)
@@ -160,18 +165,20 @@ static void finish(const dcv_dense *d, const float *acc, const float *bias, floa
     }
 }
 
+/* A chunk of a panel is in the nearest cache for all groups of rows but the first. */
 void dcv_dense_run(const dcv_dense *d, const float *packed, const float *bias, int n_pictures, const float *const *x,
                    float *const *y, void *scratch)
 {
     const kernel_fn run = kernel(NULL);
-    const int64_t w = wide(d);
-    float *xt = scratch, *acc = xt + ROWS * d->k;
+    const int64_t w = wide(d), n = groups(n_pictures);
+    float *xt = scratch, *acc = xt + n * ROWS * d->k;
     transpose(d, n_pictures, x, xt);
-    memset(acc, 0, (size_t)(ROWS * w) * sizeof *acc);
+    memset(acc, 0, (size_t)(n * ROWS * w) * sizeof *acc);
     for (int64_t k0 = 0; k0 < d->k; k0 += CHUNK) {
         const int64_t k = d->k - k0 < CHUNK ? d->k - k0 : CHUNK;
         for (int64_t j = 0; j < w; j += PANEL, packed += k * PANEL)
-            run(k, xt + k0 * ROWS, packed, acc + j, w);
+            for (int64_t g = 0; g < n; g++)
+                run(k, xt + (g * d->k + k0) * ROWS, packed, acc + g * ROWS * w + j, w);
     }
     for (int r = 0; r < n_pictures; r++)
         finish(d, acc + r * w, bias, y[r]);

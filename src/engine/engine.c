@@ -95,7 +95,7 @@ static void measure(dcv_engine *e)
             scratch = e->back->scratch_bytes(s->conv);
         } else if (s->kind == DCV_STEP_DENSE) {
             place_packed(e, s, dcv_dense_packed_bytes(&s->dense));
-            scratch = dcv_dense_scratch_bytes(&s->dense);
+            scratch = dcv_dense_scratch_bytes(&s->dense, e->room);
         }
         e->scratch_bytes = scratch > e->scratch_bytes ? scratch : e->scratch_bytes;
         e->max_x = s->n_x > e->max_x ? s->n_x : e->max_x;
@@ -126,6 +126,8 @@ dcv_status dcv_engine_new(const dcv_graph *g, const dcv_engine_options *o, dcv_e
         return DCV_ENOMEM;
     e->g = g;
     e->o = *o;
+    e->room = o->room ? o->room : DCV_GROUP;
+    DCV_CHECK(e->room >= DCV_GROUP && (e->room == DCV_GROUP || !o->n_back));
     e->back = dcv_backend_of(o->backend);
     const dcv_status st = build(e);
     e->o.seen = e->o.back = e->o.input_block = NULL; /* the caller's */

@@ -5,7 +5,9 @@
 /* From this share of its map on a box is the whole map: pieces of it would cost more than they save. */
 static const double whole_share = 0.85;
 
-enum { PLACE_NUMBERS = 4 };
+/* Dense weights of a tail from which on they are not kept in a cache, floats; windows of a tail that has them. */
+static const int64_t many_weights = INT64_C(1) << 22;
+enum { DENSE_ROOM = 32, PLACE_NUMBERS = 4 };
 
 typedef struct maker {
     dcv_patches *p;
@@ -255,6 +257,17 @@ void dcv_patch_head_clear(dcv_patch_head *h)
 
 /* --- tail --- */
 
+/* Are there dense products whose weights come from memory each time?  Then more windows at once pay. */
+static bool reads_much(const dcv_graph *g)
+{
+    int64_t weights = 0;
+    for (int i = 0; i < g->n_node; i++)
+        for (int k = 1; g->node[i].op->flags & DCV_OP_DENSE && k < g->node[i].n_in; k++)
+            if (g->node[i].in[k] >= 0 && g->value[g->node[i].in[k]].constant)
+                weights += dcv_count(&g->value[g->node[i].in[k]].dims);
+    return weights >= many_weights;
+}
+
 dcv_status dcv_patch_tail_make(dcv_patches *p)
 {
     const dcv_graph *whole = p->g;
@@ -272,5 +285,7 @@ dcv_status dcv_patch_tail_make(dcv_patches *p)
     }
     find_outputs(p, &h->g);
     h->macs = dcv_graph_macs(&h->g);
+    p->tail_room = reads_much(&h->g) ? DENSE_ROOM : DCV_GROUP;
+    p->slots = p->tail_room + DCV_GROUP;
     return find_uses(h);
 }

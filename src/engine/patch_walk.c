@@ -3,8 +3,6 @@
 #include "engine/build.h"
 #include "engine/patch_plan.h"
 
-enum { SLOTS = 2 * DCV_GROUP }; /* windows between head and tail: a group for each */
-
 struct dcv_patch_walk {
     dcv_patches *p;
     float *clean;    /* maps of the picture as it is */
@@ -15,14 +13,14 @@ struct dcv_patch_walk {
     size_t arena_floats, scratch_bytes;
     float *window[DCV_GROUP];   /* boxes of the input */
     float *places[DCV_GROUP];   /* of the pastes */
-    const float **in;           /* of one walk: [inputs][DCV_GROUP] */
+    const float **in;           /* of one walk: [inputs][room of heads or tail] */
     const float *const **group; /* [inputs] */
     int n_cut, *cut;
-    float **whole;        /* [n_cut][SLOTS] maps for the tail */
-    dcv_span (*dirty)[2]; /* [n_cut][SLOTS] where they differ from the clean ones */
-    bool fresh[SLOTS];    /* maps are the clean ones of this picture, but for dirty */
-    bool taken[SLOTS];
-    int n_queue, queue[SLOTS], queued[SLOTS]; /* slots, and their windows, that wait for the tail */
+    float **whole;                /* [n_cut][slots] maps for the tail */
+    dcv_span (*dirty)[2];         /* [n_cut][slots] where they differ from the clean ones */
+    bool *fresh;                  /* [slots] maps are the clean ones of this picture, but for dirty */
+    bool *taken;                  /* [slots] */
+    int n_queue, *queue, *queued; /* [slots] slots, and their windows, that wait for the tail */
     /* Of the call under way: */
     const int (*at)[2];
     int *order;                    /* windows by head */
@@ -35,7 +33,7 @@ struct dcv_patch_walk {
 
 /* --- engines --- */
 
-static dcv_status compile(dcv_patches *p, dcv_patch_head *h, const int *input_block, int together)
+static dcv_status compile(dcv_patches *p, dcv_patch_head *h, const int *input_block, int together, int room)
 {
     dcv_engine *e = NULL;
     const dcv_engine_options o = {.precision = p->o.precision,
@@ -44,6 +42,7 @@ static dcv_status compile(dcv_patches *p, dcv_patch_head *h, const int *input_bl
                                   .n_seen = h->g.n_out,
                                   .share = p->last,
                                   .together = together,
+                                  .room = room,
                                   .input_block = input_block};
     DCV_TRY(dcv_engine_new(&h->g, &o, &e));
     const dcv_status st = dcv_engine_pack_own(e);
@@ -84,7 +83,7 @@ dcv_status dcv_patches_attach(dcv_patches *p, const dcv_engine *e)
         return DCV_ENOMEM;
     for (int i = 0; i < p->tail.g.n_in; i++)
         block[i] = p->clean_block[p->tail.g.in[i]];
-    const dcv_status st = compile(p, &p->tail, block, 0);
+    const dcv_status st = compile(p, &p->tail, block, 0, p->tail_room);
     dcv_free(block);
     return st;
 }
@@ -105,7 +104,7 @@ static dcv_status engine_of(dcv_patches *p, int head, const dcv_engine **out)
     dcv_status st = DCV_OK;
     pthread_mutex_lock(&p->lock);
     if (!p->head[head].engine)
-        st = compile(p, &p->head[head], NULL, windows_of(p, head));
+        st = compile(p, &p->head[head], NULL, windows_of(p, head), 0);
     *out = p->head[head].engine;
     pthread_mutex_unlock(&p->lock);
     return st;
@@ -134,15 +133,19 @@ static void largest_head(const dcv_patches *p, size_t *window, size_t *places, s
 static dcv_status make_slots(dcv_patch_walk *w)
 {
     const dcv_patches *p = w->p;
-    const size_t slots = (size_t)p->tail.g.n_in * SLOTS;
+    const size_t slots = (size_t)(p->tail.g.n_in * p->slots), each = (size_t)p->slots;
     w->n_cut = p->tail.g.n_in;
     w->cut = p->tail.g.in;
     w->whole = dcv_alloc(slots, sizeof *w->whole);
     w->dirty = dcv_alloc(slots, sizeof *w->dirty);
-    if (!w->whole || !w->dirty)
+    w->fresh = dcv_alloc(each, sizeof *w->fresh);
+    w->taken = dcv_alloc(each, sizeof *w->taken);
+    w->queue = dcv_alloc(each, sizeof *w->queue);
+    w->queued = dcv_alloc(each, sizeof *w->queued);
+    if (!w->whole || !w->dirty || !w->fresh || !w->taken || !w->queue || !w->queued)
         return DCV_ENOMEM;
     for (size_t i = 0; i < slots; i++) {
-        w->whole[i] = dcv_alloc((size_t)floats_of(p, w->cut[i / SLOTS]), sizeof **w->whole);
+        w->whole[i] = dcv_alloc((size_t)floats_of(p, w->cut[i / each]), sizeof **w->whole);
         if (!w->whole[i])
             return DCV_ENOMEM;
     }
@@ -162,12 +165,13 @@ static dcv_status fill(dcv_patch_walk *w)
         if (!w->window[k] || !w->places[k])
             return DCV_ENOMEM;
     }
-    w->in = dcv_alloc(inputs * DCV_GROUP, sizeof *w->in);
+    const size_t room = (size_t)p->tail_room;
+    w->in = dcv_alloc(inputs * room, sizeof *w->in);
     w->group = dcv_alloc(inputs, sizeof *w->group);
     if (!w->clean || !w->walk || !w->in || !w->group)
         return DCV_ENOMEM;
     for (size_t i = 0; i < inputs; i++)
-        w->group[i] = w->in + i * DCV_GROUP;
+        w->group[i] = w->in + i * room;
     return make_slots(w);
 }
 
@@ -192,11 +196,15 @@ void dcv_patch_walk_free(dcv_patch_walk *w)
         return;
     for (int i = 0; w->walk && i < w->p->n_class[0] * w->p->n_class[1]; i++)
         dcv_walk_free(w->walk[i]);
-    for (int i = 0; w->whole && i < w->n_cut * SLOTS; i++)
+    for (int i = 0; w->whole && i < w->n_cut * w->p->slots; i++)
         dcv_free(w->whole[i]);
     dcv_walk_free(w->tail);
     dcv_free(w->whole);
     dcv_free(w->dirty);
+    dcv_free(w->fresh);
+    dcv_free(w->taken);
+    dcv_free(w->queue);
+    dcv_free(w->queued);
     dcv_free(w->clean);
     dcv_free(w->walk);
     dcv_free(w->arena);
@@ -216,7 +224,7 @@ size_t dcv_patch_walk_bytes(const dcv_patches *p)
     largest_head(p, &window, &places, &inputs);
     int64_t floats = p->clean_floats + DCV_GROUP * (int64_t)(window + 4 * places);
     for (int i = 0; i < p->tail.g.n_in; i++)
-        floats += SLOTS * floats_of(p, p->tail.g.in[i]);
+        floats += p->slots * floats_of(p, p->tail.g.in[i]);
     return (size_t)floats * sizeof(float) + (p->tail.engine ? dcv_walk_bytes(p->tail.engine) : 0);
 }
 
@@ -253,7 +261,7 @@ void dcv_patch_walk_keep(dcv_patch_walk *w, int value, const dcv_blob *b)
         return;
     const dcv_blob to = dcv_patch_walk_clean(w, value);
     dcv_blob_copy(b, &to);
-    memset(w->fresh, 0, sizeof w->fresh);
+    memset(w->fresh, 0, (size_t)w->p->slots * sizeof *w->fresh);
 }
 
 /* --- windows of one head --- */
@@ -261,7 +269,7 @@ void dcv_patch_walk_keep(dcv_patch_walk *w, int value, const dcv_blob *b)
 static dcv_blob slot_map(const dcv_patch_walk *w, int cut, int slot)
 {
     dcv_blob b = dcv_patch_walk_clean(w, w->cut[cut]);
-    b.data = w->whole[cut * SLOTS + slot];
+    b.data = w->whole[cut * w->p->slots + slot];
     return b;
 }
 
@@ -270,7 +278,7 @@ static void reset_slot(dcv_patch_walk *w, int slot)
 {
     for (int i = 0; i < w->n_cut; i++) {
         const dcv_blob clean = dcv_patch_walk_clean(w, w->cut[i]), to = slot_map(w, i, slot);
-        dcv_span *dirty = w->dirty[i * SLOTS + slot];
+        dcv_span *dirty = w->dirty[i * w->p->slots + slot];
         if (w->fresh[slot])
             dcv_patch_copy(&clean, dirty[0], dirty[1], &to, dirty[0].lo, dirty[1].lo);
         else
@@ -324,14 +332,14 @@ static void set_inputs(dcv_patch_walk *w)
     const dcv_graph *g = &w->head->g;
     for (int k = 0; k < w->n_batch; k++) {
         w->in[k] = w->window[k];
-        w->in[DCV_GROUP + k] = w->places[k];
+        w->in[w->p->tail_room + k] = w->places[k];
     }
     for (int i = 0; i < w->head->n_paste; i++) {
         const dcv_node *nd = &g->node[w->head->paste[i]];
         const dcv_patch_attr *a = nd->attr;
         for (int q = 2; q < g->n_in; q++)
             for (int k = 0; g->in[q] == nd->in[2] && k < w->n_batch; k++)
-                w->in[q * DCV_GROUP + k] = w->clean + w->p->clean_at[a->value];
+                w->in[q * w->p->tail_room + k] = w->clean + w->p->clean_at[a->value];
     }
 }
 
@@ -346,7 +354,7 @@ static void see_head(void *ctx, int picture, int value, const dcv_blob *b)
     for (int i = 0; i < w->n_cut; i++)
         if (w->cut[i] == value) {
             const dcv_blob to = slot_map(w, i, w->slot[picture]);
-            dcv_span *dirty = w->dirty[i * SLOTS + w->slot[picture]];
+            dcv_span *dirty = w->dirty[i * w->p->slots + w->slot[picture]];
             const int64_t h = b->dims->d[2], n = b->dims->d[3];
             dcv_patch_copy(b, (dcv_span){0, h}, (dcv_span){0, n}, &to, box[0].lo, box[1].lo);
             dirty[0] = box[0];
@@ -389,10 +397,10 @@ static void see_tail(void *ctx, int picture, int value, const dcv_blob *b)
 /* The first windows of the queue. */
 static void run_tail(dcv_patch_walk *w)
 {
-    const int n = w->n_queue < DCV_GROUP ? w->n_queue : DCV_GROUP;
+    const int room = w->p->tail_room, n = w->n_queue < room ? w->n_queue : room;
     for (int i = 0; i < w->n_cut; i++)
         for (int k = 0; k < n; k++)
-            w->in[i * DCV_GROUP + k] = w->whole[i * SLOTS + w->queue[k]];
+            w->in[i * room + k] = w->whole[i * w->p->slots + w->queue[k]];
     if (w->tail)
         dcv_walk_forward(w->tail, n, w->group, see_tail, w);
     for (int k = 0; k < n; k++)
@@ -405,9 +413,9 @@ static void run_tail(dcv_patch_walk *w)
 static int free_slot(dcv_patch_walk *w)
 {
     int s = 0;
-    while (w->taken[s]) /* the queue is shorter than a group, and so is the batch */
+    while (s < w->p->slots && w->taken[s]) /* fewer wait than the tail has room for */
         s++;
-    DCV_CHECK(s < SLOTS);
+    DCV_CHECK(s < w->p->slots);
     w->taken[s] = true;
     return s;
 }
@@ -453,7 +461,7 @@ static dcv_status run_batch(dcv_patch_walk *w, const float *fill)
         w->queue[w->n_queue] = w->slot[k];
         w->queued[w->n_queue++] = w->batch[k];
     }
-    if (w->n_queue >= DCV_GROUP)
+    if (w->n_queue >= w->p->tail_room)
         run_tail(w);
     return DCV_OK;
 }
@@ -479,7 +487,7 @@ dcv_status dcv_patch_walk_run(dcv_patch_walk *w, int n, const int (*at)[2], cons
     w->see = see;
     w->ctx = ctx;
     w->n_queue = 0;
-    memset(w->taken, 0, sizeof w->taken);
+    memset(w->taken, 0, (size_t)w->p->slots * sizeof *w->taken);
     const dcv_status st = run_all(w, n, fill);
     dcv_free(w->order);
     w->order = NULL;

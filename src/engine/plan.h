@@ -42,6 +42,7 @@ typedef struct dcv_spot {
     int64_t offset;   /* floats from the arena's start */
     int64_t n_stride; /* floats from a picture to the next; 0: room for one picture at a time */
     int64_t floats;   /* of one picture; roots only */
+    int64_t room;     /* floats in the arena; roots only */
     int first, last;  /* steps; roots only */
     int level_lo, level_hi;
 } dcv_spot;
@@ -66,6 +67,7 @@ struct dcv_engine {
     const dcv_graph *g;
     dcv_engine_options o;
     const dcv_backend *back;
+    int room;                   /* pictures of a walk */
     dcv_arena *arena;           /* owns all arrays below */
     bool *seen, *keep;          /* [n_value] observed; alive to the end of the walk */
     bool *held;                 /* [n_value] wanted by the walk back: never fused away */
@@ -112,8 +114,8 @@ int64_t dcv_spot_floats(const dcv_engine *e, int spot);
 /* layout.c: copy one picture from a layout to another. */
 void dcv_blob_copy(const dcv_blob *from, const dcv_blob *to);
 
-/* walk.c: a walk without memory of its own, which lends it before each walk forward: dcv_walk_memory() floats of arena and
- * bytes of scratch, 64-byte aligned. */
+/* walk.c: a walk without memory of its own, which lends it before each walk forward: dcv_walk_memory() floats of arena
+ * and bytes of scratch, 64-byte aligned. */
 dcv_status dcv_walk_new_bare(const dcv_engine *e, dcv_walk **out) DCV_MUST_USE;
 void dcv_walk_memory(const dcv_engine *e, size_t *arena_floats, size_t *scratch_bytes);
 void dcv_walk_lend(dcv_walk *w, float *arena, void *scratch);

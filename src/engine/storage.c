@@ -180,11 +180,13 @@ static void touch(dcv_engine *e, int spot, int step, int level)
 
 /* Values that live across levels, or in a group level, have room for the group; and while one picture after
  * the other goes through a level, what comes in or goes out must stay through all of it. */
-static void stretch(dcv_spot *r, const int *level_first, const int *level_last)
+static void stretch(const dcv_engine *e, dcv_spot *r, const int *level_first, const int *level_last)
 {
     const bool crosses = r->level_lo != r->level_hi;
+    r->room = (r->floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     if (crosses || r->level_lo % 2) {
-        r->n_stride = (r->floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+        r->n_stride = r->room;
+        r->room *= e->room;
         if (r->level_lo % 2 == 0)
             r->first = level_first[r->level_lo];
         if (r->level_hi % 2 == 0)
@@ -222,23 +224,17 @@ static dcv_status lifetimes(dcv_engine *e)
             touch(e, e->home[v], e->n_step, n_level - 1);
     for (int f = 0; f < e->n_spot; f++)
         if (e->spot[f].kind == DCV_SPOT_ARENA && e->spot[f].root == f && e->spot[f].first >= 0)
-            stretch(&e->spot[f], first, last);
+            stretch(e, &e->spot[f], first, last);
     return DCV_OK;
 }
 
 /* ---- offsets ---- */
 
-static int64_t room(const dcv_spot *r)
-{
-    const int64_t one = (r->floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-    return r->n_stride ? DCV_GROUP * one : one;
-}
-
 static int by_size(const void *a, const void *b)
 {
     const dcv_spot *x = *(const dcv_spot *const *)a, *y = *(const dcv_spot *const *)b;
-    const int64_t rx = room(x), ry = room(y);
-    return rx != ry ? (rx < ry) - (rx > ry) : (x->first > y->first) - (x->first < y->first);
+    return x->room != y->room ? (x->room < y->room) - (x->room > y->room)
+                              : (x->first > y->first) - (x->first < y->first);
 }
 
 /* Largest first, each at the lowest place that is free for its whole life. */
@@ -249,13 +245,13 @@ static int64_t place(dcv_spot *const *placed, int n, dcv_spot *r)
         const dcv_spot *p = placed[i];
         if (p->last < r->first || r->last < p->first)
             continue;
-        if (p->offset >= at + room(r))
+        if (p->offset >= at + r->room)
             break;
-        if (p->offset + room(p) > at)
-            at = p->offset + room(p);
+        if (p->offset + p->room > at)
+            at = p->offset + p->room;
     }
     r->offset = at;
-    return at + room(r);
+    return at + r->room;
 }
 
 static dcv_status offsets(dcv_engine *e)

@@ -11,13 +11,15 @@ struct dcv_walk {
     float *arena;
     void *scratch;
     dcv_conv_call **call; /* [n_step] of convolutions */
-    const float **input;  /* [n_in of the graph][DCV_GROUP] of the last walk */
-    dcv_blob *x, *y;      /* of the step being run */
-    double *seconds;      /* [n_node] */
-    bool timed, bare;     /* arena and scratch are the caller's */
-    int n;                /* pictures of the walk */
-    dcv_back_walk *back;  /* NULL: none */
-    bool light;           /* nothing is kept for walks back */
+    const float **input;  /* [n_in of the graph][room] of the last walk */
+    const float **row_in; /* [room] of a dense product */
+    float **row_out;
+    dcv_blob *x, *y;     /* of the step being run */
+    double *seconds;     /* [n_node] */
+    bool timed, bare;    /* arena and scratch are the caller's */
+    int n;               /* pictures of the walk */
+    dcv_back_walk *back; /* NULL: none */
+    bool light;          /* nothing is kept for walks back */
     dcv_observe_fn observe;
     void *ctx;
 };
@@ -41,6 +43,8 @@ void dcv_walk_free(dcv_walk *w)
         dcv_free(w->scratch);
     }
     dcv_free(w->input);
+    dcv_free(w->row_in);
+    dcv_free(w->row_out);
     dcv_free(w->x);
     dcv_free(w->y);
     dcv_free(w->seconds);
@@ -65,11 +69,13 @@ static dcv_status fill(dcv_walk *w)
     if (!w->bare)
         DCV_TRY(own_memory(w));
     w->call = dcv_alloc((size_t)e->n_step, sizeof *w->call);
-    w->input = dcv_alloc((size_t)e->g->n_in * DCV_GROUP, sizeof *w->input);
+    w->input = dcv_alloc((size_t)(e->g->n_in * e->room), sizeof *w->input);
+    w->row_in = dcv_alloc((size_t)e->room, sizeof *w->row_in);
+    w->row_out = dcv_alloc((size_t)e->room, sizeof *w->row_out);
     w->x = dcv_alloc((size_t)e->max_x, sizeof *w->x);
     w->y = dcv_alloc((size_t)e->max_y, sizeof *w->y);
     w->seconds = dcv_alloc((size_t)e->g->n_node, sizeof *w->seconds);
-    if (!w->call || !w->input || !w->x || !w->y || !w->seconds)
+    if (!w->call || !w->input || !w->row_in || !w->row_out || !w->x || !w->y || !w->seconds)
         return DCV_ENOMEM;
     for (int i = 0; i < e->n_step; i++)
         if (e->step[i].kind == DCV_STEP_CONV)
@@ -140,7 +146,7 @@ static dcv_blob blob(const dcv_walk *w, int spot, int p)
     if (f->kind == DCV_SPOT_CONST) {
         u.in = e->g->value[f->value].constant;
     } else if (f->kind == DCV_SPOT_INPUT) {
-        u.in = w->input[f->input * DCV_GROUP + (p < 0 ? 0 : p)];
+        u.in = w->input[f->input * e->room + (p < 0 ? 0 : p)];
     } else {
         u.out = w->arena + f->offset + (p < 0 ? 0 : p * f->n_stride);
         b.n = p < 0 ? w->n : 1;
@@ -199,15 +205,13 @@ static void run_apart(dcv_walk *w, int step)
 
 static void run_dense(dcv_walk *w, const dcv_step *s)
 {
-    const float *x[DCV_GROUP];
-    float *y[DCV_GROUP];
     for (int p = 0; p < w->n; p++) {
-        x[p] = blob(w, s->x[0], p).data;
-        y[p] = blob(w, s->y[0], p).data;
+        w->row_in[p] = blob(w, s->x[0], p).data;
+        w->row_out[p] = blob(w, s->y[0], p).data;
     }
     const char *packed = s->owner->packed;
-    dcv_dense_run(&s->dense, (const float *)(packed + s->packed), (const float *)(packed + s->bias), w->n, x, y,
-                  w->scratch);
+    dcv_dense_run(&s->dense, (const float *)(packed + s->packed), (const float *)(packed + s->bias), w->n, w->row_in,
+                  w->row_out, w->scratch);
 }
 
 static void run_copy(const dcv_walk *w, const dcv_step *s, int p)
@@ -298,13 +302,13 @@ static void show_inputs(const dcv_walk *w)
 void dcv_walk_forward(dcv_walk *w, int n, const float *const *const *input, dcv_observe_fn observe, void *ctx)
 {
     const dcv_engine *e = w->e;
-    DCV_CHECK(n >= 1 && n <= DCV_GROUP && (e->packed || !e->packed_bytes));
+    DCV_CHECK(n >= 1 && n <= e->room && (e->packed || !e->packed_bytes));
     w->n = n;
     w->observe = observe;
     w->ctx = ctx;
     for (int i = 0; i < e->g->n_in; i++)
         for (int p = 0; p < n; p++)
-            w->input[i * DCV_GROUP + p] = input[i][p];
+            w->input[i * e->room + p] = input[i][p];
     if (w->timed)
         memset(w->seconds, 0, (size_t)e->g->n_node * sizeof *w->seconds);
     e->back->one_thread();

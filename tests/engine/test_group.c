@@ -1,10 +1,10 @@
 /* test_group.c -- what follows dense products runs for a group of pictures at once: copies into a concatenation, and
- * activations on products of rank 3, must not mix the pictures up. */
+ * activations on products of rank 3, must not mix the pictures up; nor must walks with room for more than a group. */
 #include "check.h"
 #include "deconvoy/engine.h"
 #include "deconvoy/memory.h"
 
-enum { IN = 16, OUT = 5, CAT = 2 * OUT };
+enum { IN = 16, OUT = 5, CAT = 2 * OUT, MOST = 21 };
 
 #define NODE(OP, TO, ...)                                                                                              \
     {                                                                                                                  \
@@ -44,22 +44,23 @@ static dcv_status make_graph(const float *weight, dcv_model *m, dcv_graph **g)
     return dcv_graph_new(m, NULL, 0, g);
 }
 
-static void check_backend(const dcv_graph *g, dcv_backend_kind b, const float *picture)
+static void check_backend(const dcv_graph *g, dcv_backend_kind b, int room, const float *picture)
 {
     dcv_engine *e;
     dcv_walk *one, *all;
-    const dcv_engine_options o = {.precision = DCV_FAST, .backend = b};
-    const float *x[DCV_GROUP];
+    const dcv_engine_options o = {.precision = DCV_FAST, .backend = b, .room = room};
+    const int n = room ? room : DCV_GROUP;
+    const float *x[MOST];
     const float *const *input[1] = {x};
     float want[CAT], is[CAT];
     CHECK_OK(dcv_engine_new(g, &o, &e));
     CHECK_OK(dcv_engine_pack_own(e));
     CHECK_OK(dcv_walk_new(e, &one));
     CHECK_OK(dcv_walk_new(e, &all));
-    for (int p = 0; p < DCV_GROUP; p++)
+    for (int p = 0; p < n; p++)
         x[p] = picture + p * IN;
-    dcv_walk_forward(all, DCV_GROUP, input, NULL, NULL);
-    for (int p = 0; p < DCV_GROUP; p++) {
+    dcv_walk_forward(all, n, input, NULL, NULL);
+    for (int p = 0; p < n; p++) {
         x[0] = picture + p * IN;
         dcv_walk_forward(one, 1, input, NULL, NULL);
         for (int k = 0; k < 2; k++) {
@@ -75,19 +76,21 @@ static void check_backend(const dcv_graph *g, dcv_backend_kind b, const float *p
 
 int main(void)
 {
-    float weight[IN * OUT], picture[DCV_GROUP * IN];
+    float weight[IN * OUT], picture[MOST * IN];
     dcv_model m;
     dcv_graph *g;
     for (int i = 0; i < IN * OUT; i++)
         weight[i] = (float)(i * 37 % 23 - 11) / 16;
-    for (int i = 0; i < DCV_GROUP * IN; i++)
+    for (int i = 0; i < MOST * IN; i++)
         picture[i] = (float)(i * 53 % 41 - 20) / 16;
     CHECK_OK(make_graph(weight, &m, &g));
     dcv_backend_kind best;
     CHECK_OK(dcv_backend_choose(&best));
-    check_backend(g, DCV_BACKEND_BLAS, picture);
-    if (best != DCV_BACKEND_BLAS)
-        check_backend(g, best, picture);
+    for (int k = 0; k < 2; k++) {
+        check_backend(g, DCV_BACKEND_BLAS, k ? MOST : 0, picture);
+        if (best != DCV_BACKEND_BLAS)
+            check_backend(g, best, k ? MOST : 0, picture);
+    }
     dcv_graph_free(g);
     CHECK(dcv_alloc_balance() == 0);
     return check_end();

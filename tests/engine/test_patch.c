@@ -9,7 +9,7 @@
 static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
                                    "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2"};
 
-enum { MOST_WINDOWS = 64, CHANNELS = 3 };
+enum { MOST_WINDOWS = 64, CHANNELS = 3, CALL = 44 }; /* windows of a call */
 
 typedef struct net {
     dcv_model *model;
@@ -21,7 +21,7 @@ typedef struct net {
 } net;
 
 /* Layers of 64 and 256 channels, a branch that spreads over the whole map in their midst (squeeze and excite), and a
- * border cut and put on: what the golden networks do not have. */
+ * border cut and put on, dense layers of many weights: what the golden networks do not have. */
 enum { WIDE = 256, SIDE = 24 };
 
 #define NODE(OP, TO, N_ATTR, ATTR, ...)                                                                                \
@@ -57,15 +57,33 @@ static dcv_model_node gated_net[] = {
     NODE("GlobalAveragePool", "g", 0, NULL, "f"), NODE("Flatten", "h", 0, NULL, "g"),
     NODE("Gemm", "y", 0, NULL, "h", "w3")};
 
+static dcv_model_node flat_net[] = {NODE("Conv", "a", 1, &pads, "x", "w0"), NODE("Relu", "b", 0, NULL, "a"),
+                                    NODE("Flatten", "h", 0, NULL, "b"),     NODE("Gemm", "c", 0, NULL, "h", "w1"),
+                                    NODE("Relu", "f", 0, NULL, "c"),        NODE("Gemm", "y", 0, NULL, "f", "w2")};
+
+#define NODES(N) N, sizeof N / sizeof *N
+static const struct {
+    const char *name;
+    dcv_model_node *node;
+    int n_node;
+    dcv_dims dims[4]; /* of weights */
+} made[] = {
+    {"wide",
+     NODES(local_net),
+     {{4, {64, CHANNELS, 3, 3}}, {4, {WIDE, 64, 3, 3}}, {4, {WIDE, WIDE, 3, 3}}, {2, {WIDE, 10}}}},
+    {"gated",
+     NODES(gated_net),
+     {{4, {64, CHANNELS, 3, 3}}, {4, {WIDE, 64, 3, 3}}, {4, {WIDE, WIDE, 3, 3}}, {2, {WIDE, 10}}}},
+    {"flat", NODES(flat_net), {{4, {64, CHANNELS, 3, 3}}, {2, {64 * SIDE * SIDE, 128}}, {2, {128, 10}}, {1, {1}}}},
+};
 static dcv_const wide_constant[4];
 
-static void open_wide(bool squeeze, net *n)
+static void open_made(int which, net *n)
 {
     static dcv_model_value in = {.name = "x", .elem_type = 1, .rank = 4, .dim = {1, CHANNELS, SIDE, SIDE}};
     static dcv_model_value out = {.name = "y", .rank = -1};
     static dcv_model model;
-    static const dcv_dims dims[] = {
-        {4, {64, CHANNELS, 3, 3}}, {4, {WIDE, 64, 3, 3}}, {4, {WIDE, WIDE, 3, 3}}, {2, {WIDE, 10}}};
+    const dcv_dims *dims = made[which].dims;
     static const char *const names[] = {"w0", "w1", "w2", "w3"};
     for (int i = 0; i < 4; i++)
         wide_constant[i] = (dcv_const){
@@ -76,8 +94,8 @@ static void open_wide(bool squeeze, net *n)
         };
     model = (dcv_model){.file = "wide.onnx",
                         .opset = 9,
-                        .node = squeeze ? gated_net : local_net,
-                        .n_node = squeeze ? sizeof gated_net / sizeof *gated_net : sizeof local_net / sizeof *local_net,
+                        .node = made[which].node,
+                        .n_node = made[which].n_node,
                         .constant = wide_constant,
                         .n_const = 4,
                         .in = &in,
@@ -96,10 +114,11 @@ static void open_net(const char *name, net *n)
 {
     char path[4096];
     golden_file gold;
-    if (!strcmp(name, "wide") || !strcmp(name, "gated")) {
-        open_wide(!strcmp(name, "gated"), n);
-        return;
-    }
+    for (int i = 0; i < (int)(sizeof made / sizeof *made); i++)
+        if (!strcmp(name, made[i].name)) {
+            open_made(i, n);
+            return;
+        }
     *n = (net){0};
     snprintf(path, sizeof path, "%s/tests/golden/models/%s.onnx", DCV_SOURCE_DIR, name);
     CHECK_OK(dcv_model_open(path, &n->model));
@@ -137,11 +156,12 @@ static void close_net(net *n)
     }
 }
 
-/* Whole maps of the seen values, by place in the group. */
+/* Whole maps of the seen values, by place in the call. */
 typedef struct shown {
     const net *n;
     dcv_patch_walk *w; /* NULL: a walk forward */
-    float *map[3][DCV_GROUP];
+    float *map[3][CALL];
+    int first; /* of the group under way */
     int64_t count[3];
 } shown;
 
@@ -158,7 +178,7 @@ static void shown_new(const net *n, shown *s)
     s->n = n;
     for (int i = 0; i < n->n_seen; i++) {
         s->count[i] = dcv_count(&n->graph->value[n->seen[i]].dims);
-        for (int p = 0; p < DCV_GROUP; p++)
+        for (int p = 0; p < CALL; p++)
             s->map[i][p] = dcv_alloc((size_t)s->count[i], sizeof(float));
     }
 }
@@ -166,7 +186,7 @@ static void shown_new(const net *n, shown *s)
 static void shown_free(shown *s)
 {
     for (int i = 0; i < s->n->n_seen; i++)
-        for (int p = 0; p < DCV_GROUP; p++)
+        for (int p = 0; p < CALL; p++)
             dcv_free(s->map[i][p]);
 }
 
@@ -177,7 +197,7 @@ static void see_whole(void *ctx, int picture, int value, const dcv_blob *b)
     if (s->w)
         dcv_patch_walk_keep(s->w, value, b);
     else if (i >= 0)
-        dcv_blob_read(b, s->map[i][picture]);
+        dcv_blob_read(b, s->map[i][s->first + picture]);
 }
 
 static void see_box(void *ctx, int k, int value, const dcv_blob *b, const dcv_span box[2])
@@ -285,7 +305,7 @@ static void start_from_clean(const walks *w, shown *s)
         if (!kept) /* always shown whole */
             continue;
         const dcv_blob b = dcv_patch_walk_clean(w->patch, s->n->seen[i]);
-        for (int p = 0; p < DCV_GROUP; p++)
+        for (int p = 0; p < CALL; p++)
             dcv_blob_read(&b, s->map[i][p]);
     }
     dcv_free(clean);
@@ -312,16 +332,20 @@ static double check_net(const char *name, dcv_backend_kind b, dcv_precision prec
     const float *const *clean[1] = {image};
     dcv_walk_forward(w.kept, 1, clean, see_whole, &keep);
     double worst = 0, macs = 0;
-    for (int first = 0, all = count[0] * count[1]; first < all; first += DCV_GROUP) {
-        const int some = all - first < DCV_GROUP ? all - first : DCV_GROUP;
-        int at[DCV_GROUP][2];
+    for (int first = 0, all = count[0] * count[1]; first < all; first += CALL) {
+        const int some = all - first < CALL ? all - first : CALL;
+        int at[CALL][2];
         for (int k = 0; k < some; k++) {
             at[k][0] = (first + k) / count[1];
             at[k][1] = (first + k) % count[1];
-            occlude(&n, rows[at[k][0]], cols[at[k][1]], fill, input[k]);
             macs += (double)dcv_patches_macs(w.p, at[k][0], at[k][1]) / all;
         }
-        dcv_walk_forward(w.whole, some, in, see_whole, &full);
+        for (full.first = 0; full.first < some; full.first += DCV_GROUP) {
+            const int group = some - full.first < DCV_GROUP ? some - full.first : DCV_GROUP;
+            for (int k = 0; k < group; k++)
+                occlude(&n, rows[at[full.first + k][0]], cols[at[full.first + k][1]], fill, input[k]);
+            dcv_walk_forward(w.whole, group, in, see_whole, &full);
+        }
         start_from_clean(&w, &part);
         CHECK_OK(dcv_patch_walk_run(w.patch, some, (const int(*)[2])at, fill, see_box, &part));
         for (int i = 0; i < n.n_seen; i++)
@@ -349,7 +373,7 @@ static void check_fallback(void)
         net n;
         dcv_patches *p;
         const dcv_span window = {3, 9};
-        open_wide(squeeze, &n);
+        open_made(squeeze, &n);
         const dcv_patches_options o = {.precision = DCV_STRICT,
                                        .backend = DCV_BACKEND_BLAS,
                                        .window = {&window, &window},
@@ -370,10 +394,12 @@ int main(void)
 {
     check_fallback();
     check_net("wide", DCV_BACKEND_BLAS, DCV_STRICT, 10, 9, 1e-5);
+    check_net("flat", DCV_BACKEND_BLAS, DCV_STRICT, 5, 3, 1e-5);
 #ifdef DCV_HAVE_ONEDNN
     check_net("wide", DCV_BACKEND_ONEDNN, DCV_STRICT, 5, 3, 1e-5);
     check_net("wide", DCV_BACKEND_ONEDNN, DCV_FAST, 5, 3, 1e-3);
     check_net("gated", DCV_BACKEND_ONEDNN, DCV_STRICT, 9, 7, 1e-5);
+    check_net("flat", DCV_BACKEND_ONEDNN, DCV_STRICT, 5, 3, 1e-5);
 #endif
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
         check_net(nets[i], DCV_BACKEND_BLAS, DCV_STRICT, 9, 7, 1e-5);
