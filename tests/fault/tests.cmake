@@ -10,9 +10,9 @@ function(dcv_fault_test name timeout)
 endfunction()
 
 dcv_fault_test(kills 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/kills.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE} 10)
-dcv_fault_test(stops 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/stops.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
-dcv_fault_test(resume 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/resume.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
-dcv_fault_test(poison 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/poison.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
+dcv_fault_test(stops 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/stops.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
+dcv_fault_test(resume 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/resume.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
+dcv_fault_test(poison 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/poison.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
 
 add_library(fault_time SHARED fault/time_calls.c) # for measuring: README.md
 target_link_libraries(fault_time PRIVATE ${CMAKE_DL_LIBS})
@@ -20,7 +20,7 @@ add_library(fault_nth SHARED fault/fail_nth.c)
 target_link_libraries(fault_nth PRIVATE ${CMAKE_DL_LIBS})
 dcv_fault_test(nth 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/nth.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE}
                $<TARGET_FILE:fault_nth> 23)
-dcv_fault_test(disk 120 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/disk.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
+dcv_fault_test(disk 300 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/disk.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE})
 
 # The same to the full count: `./quickstart.sh long`.
 dcv_fault_test(kills_1000 36000 sh ${CMAKE_CURRENT_SOURCE_DIR}/fault/kills.sh $<TARGET_FILE:runtime_toy> ${MPIEXEC_EXECUTABLE} 1000)

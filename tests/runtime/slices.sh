@@ -46,7 +46,10 @@ for i in 0 1 2; do
 done
 "$toy" "$dir/p.h5" $job merge=3 sleep_us=20000 2> /dev/null &
 pid=$!
-sleep 1.5
+for i in $(seq 600); do # until some units are joined for good
+    [ "$(cat "$dir"/p.h5.journal.* 2> /dev/null | wc -c)" -gt 640 ] && break
+    sleep 0.1
+done
 kill -9 $pid 2> /dev/null
 wait $pid
 [ -e "$dir/p.h5.part" ] || bad "the join was not stopped"

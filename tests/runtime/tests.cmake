@@ -11,14 +11,14 @@ function(dcv_runtime_script name)
     ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_btl_vader_single_copy_mechanism=none")
 endfunction()
 dcv_runtime_script(ranks LABELS "mpi" TIMEOUT 300)
-dcv_runtime_script(refusals LABELS "mpi" TIMEOUT 120)
+dcv_runtime_script(refusals LABELS "mpi" TIMEOUT 300)
 foreach(name merge submit levels)
   add_test(NAME runtime/${name} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/runtime/${name}.sh $<TARGET_FILE:deconvoy> ${MPIEXEC_EXECUTABLE}
            WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
   set_tests_properties(runtime/${name} PROPERTIES LABELS "mpi" TIMEOUT 200 PROCESSORS 2 SKIP_RETURN_CODE 77
     ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_btl_vader_single_copy_mechanism=none")
 endforeach()
-dcv_runtime_script(slices LABELS "mpi" TIMEOUT 120)
+dcv_runtime_script(slices LABELS "mpi" TIMEOUT 300)
 include(${CMAKE_CURRENT_SOURCE_DIR}/fault/tests.cmake)
 
 # Measurements, not tests.
