@@ -1,7 +1,7 @@
 /* op.h -- what an operator is: one file and one line in ops.def.
  *
  * Each operator describes itself by a const dcv_op.  The functions come in the same order
- * in every file: attributes, shape, fold, reads, crop, macs, forward, save, backward.
+ * in every file: attributes, shape, fold, reads, crop, phase, macs, forward, save, backward.
  */
 #ifndef DECONVOY_OP_H
 #define DECONVOY_OP_H
@@ -110,10 +110,13 @@ struct dcv_op {
     /* Cells along axis axis of input k that cell o along carries() of output j reads.  NULL: cell o (the only cell
      * where the input is broadcast). */
     dcv_cells (*reads)(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o);
-    /* Let nd, a copy whose attributes are a copy too, compute some cells of its output alone from the cells that reads()
-     * names for them, all of them given; *border: what stands for those outside the input.  g: the whole graph.  False: it
-     * cannot.  NULL: nothing is to be done where every cell reads the same cell alone; else it cannot. */
+    /* Let nd, a copy whose attributes are a copy too, compute some cells of its output alone from the cells that
+     * reads() names for them, all of them given; *border: what stands for those outside the input.  g: the whole graph.
+     * False: it cannot.  NULL: nothing is to be done where every cell reads the same cell alone; else it cannot. */
     bool (*crop)(const dcv_graph *g, dcv_node *nd, float *border);
+    /* Where crop() must be asked for boxes that begin at, and have, multiples of so many cells along an axis of the
+     * output: what is computed repeats itself with this period.  NULL: 1. */
+    int64_t (*phase)(const dcv_graph *g, const dcv_node *nd, int axis);
     int64_t (*macs)(const dcv_graph *g, const dcv_node *nd); /* NULL: 0 */
     void (*forward)(const dcv_graph *g, const dcv_node *nd, const dcv_io *io);
 

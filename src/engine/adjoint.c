@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include "engine/tile.h"
+#include "engine/transposed.h"
 #include "engine/vector.h"
 #include "engine/winograd.h"
 
@@ -10,11 +11,8 @@ enum { COLUMN_FLOATS = 1 << 19, FEW_CHANNELS = 4 };
 
 /* ---- by a convolution ---- */
 
-/* The flipped convolution, if there is one. */
-static bool flip(const dcv_conv_desc *d, dcv_conv_desc *t)
+bool dcv_adjoint_flip(const dcv_conv_desc *d, dcv_conv_desc *t)
 {
-    if (d->groups == 1 && d->ic <= FEW_CHANNELS)
-        return false;
     *t = (dcv_conv_desc){
         .n = 1, .n_space = d->n_space, .groups = d->groups, .ic = d->oc, .oc = d->ic, .precision = d->precision};
     for (int i = 0; i < d->n_space; i++) {
@@ -28,6 +26,11 @@ static bool flip(const dcv_conv_desc *d, dcv_conv_desc *t)
         t->win[i] = (dcv_window){w->kernel, 1, w->dilation, lo, hi};
     }
     return true;
+}
+
+static bool flip(const dcv_conv_desc *d, dcv_conv_desc *t)
+{
+    return (d->groups > 1 || d->ic > FEW_CHANNELS) && dcv_adjoint_flip(d, t);
 }
 
 static int64_t blocked_floats(int64_t channels, int block, const int64_t *extent, int n)
@@ -51,20 +54,68 @@ static dcv_status by_convolution(dcv_adjoint *a, dcv_conv_desc *t)
     return DCV_OK;
 }
 
-/* w [groups][ocg][icg][taps] to [groups][icg][ocg][taps backwards]. */
-static dcv_status pack_flipped(const dcv_adjoint *a, const float *w, const float *scale, void *packed)
+static int64_t taps_of(const dcv_conv_desc *d)
 {
-    float *t = dcv_alloc((size_t)(a->d.oc * a->icg * a->taps), sizeof *t);
+    int64_t n = 1;
+    for (int i = 0; i < d->n_space; i++)
+        n *= d->win[i].kernel;
+    return n;
+}
+
+/* w [groups][ocg][icg][taps] to [groups][icg][ocg][taps backwards]. */
+static dcv_status turn_flipped(const dcv_backend *back, const dcv_conv *conv, const dcv_conv_desc *d, const float *w,
+                               const float *scale, void *packed)
+{
+    const int64_t icg = d->ic / d->groups, ocg = d->oc / d->groups, taps = taps_of(d);
+    float *t = dcv_alloc((size_t)(d->oc * icg * taps), sizeof *t);
     if (!t)
         return DCV_ENOMEM;
-    for (int64_t o = 0; o < a->d.oc; o++)
-        for (int64_t i = 0; i < a->icg; i++) {
-            const int64_t g = o / a->ocg, k = o % a->ocg;
-            const float *from = w + (o * a->icg + i) * a->taps;
-            float *to = t + ((g * a->icg + i) * a->ocg + k) * a->taps;
-            for (int64_t s = 0; s < a->taps; s++)
-                to[a->taps - 1 - s] = scale ? from[s] * scale[o] : from[s];
+    for (int64_t o = 0; o < d->oc; o++)
+        for (int64_t i = 0; i < icg; i++) {
+            const int64_t g = o / ocg, k = o % ocg;
+            const float *from = w + (o * icg + i) * taps;
+            float *to = t + ((g * icg + i) * ocg + k) * taps;
+            for (int64_t s = 0; s < taps; s++)
+                to[taps - 1 - s] = scale ? from[s] * scale[o] : from[s];
         }
+    const dcv_status st = back->pack(conv, t, NULL, packed);
+    dcv_free(t);
+    return st;
+}
+
+dcv_status dcv_adjoint_pack_flipped(const dcv_backend *back, const dcv_conv *conv, const dcv_conv_desc *d,
+                                    const float *w, void *packed)
+{
+    return turn_flipped(back, conv, d, w, NULL, packed);
+}
+
+/* ---- transposed ones: by the convolution that they are the adjoint of ---- */
+
+static dcv_status by_mirror(dcv_adjoint *a)
+{
+    dcv_conv_desc m = dcv_transposed_mirror(&a->d);
+#ifdef DCV_HAVE_ONEDNN
+    for (int i = 0; i < m.n_space; i++) /* its shapes are those of complete windows */
+        if (m.win[i].pad_hi <= -m.win[i].stride)
+            a->back = &dcv_backend_blas;
+#endif
+    return by_convolution(a, &m);
+}
+
+/* Scale by what the transposed convolution's outputs, the inputs here, are scaled with. */
+static dcv_status pack_mirror(const dcv_adjoint *a, const float *w, const float *scale, void *packed)
+{
+    if (!scale)
+        return a->back->pack(a->conv, w, NULL, packed);
+    float *t = dcv_alloc((size_t)(a->d.ic * a->ocg * a->taps), sizeof *t);
+    if (!t)
+        return DCV_ENOMEM;
+    for (int64_t i = 0; i < a->d.ic; i++)
+        for (int64_t o = 0; o < a->ocg; o++)
+            for (int64_t s = 0; s < a->taps; s++) {
+                const int64_t at = (i * a->ocg + o) * a->taps + s;
+                t[at] = w[at] * scale[i / a->icg * a->ocg + o];
+            }
     const dcv_status st = a->back->pack(a->conv, t, NULL, packed);
     dcv_free(t);
     return st;
@@ -151,10 +202,12 @@ static bool has_own(const dcv_backend *back)
 static dcv_adjoint_kind choose(const dcv_backend *back, const dcv_conv_desc *d, const dcv_conv_desc *forward,
                                dcv_conv_desc *flipped)
 {
+    if (d->transposed)
+        return DCV_ADJOINT_MIRROR;
     if (has_own(back)) {
         if (dcv_adjoint_narrow_takes(d))
             return DCV_ADJOINT_NARROW;
-        if (forward->precision == DCV_FAST && dcv_winograd_takes(forward))
+        if (forward && forward->precision == DCV_FAST && dcv_winograd_takes(forward))
             return DCV_ADJOINT_WINOGRAD;
         if (dcv_adjoint_tile_takes(d))
             return DCV_ADJOINT_TILES;
@@ -164,7 +217,7 @@ static dcv_adjoint_kind choose(const dcv_backend *back, const dcv_conv_desc *d, 
 
 static void by_tiles(dcv_adjoint *a, const dcv_conv_desc *forward)
 {
-    a->shared = forward->ic > DCV_TILE_PLAIN && dcv_tile_takes(forward);
+    a->shared = forward && forward->ic > DCV_TILE_PLAIN && dcv_tile_takes(forward);
     dcv_adjoint_tile_plan(&a->d, a->shared, &a->tiles);
     a->adds = true;
     a->packed_bytes = dcv_adjoint_tile_packed_bytes(&a->tiles);
@@ -203,6 +256,8 @@ static dcv_status plan(dcv_adjoint *a, const dcv_conv_desc *forward)
         break;
     case DCV_ADJOINT_FLIPPED:
         return by_convolution(a, &t);
+    case DCV_ADJOINT_MIRROR:
+        return by_mirror(a);
     case DCV_ADJOINT_COLUMNS:
         by_columns(a);
         return dcv_sgemm_fits(a->icg * a->taps, a->out[0] * a->out[1] * a->out[2], a->ocg);
@@ -236,6 +291,39 @@ dcv_status dcv_adjoint_new(const dcv_backend *back, const dcv_conv_desc *d, cons
     return st;
 }
 
+void dcv_adjoint_layout(const dcv_backend *back, const dcv_conv_desc *d, int *gy_block, int *gx_block)
+{
+    dcv_conv_desc t;
+    const dcv_adjoint_kind kind = choose(back, d, NULL, &t);
+    *gy_block = *gx_block = 16;
+    if (kind == DCV_ADJOINT_NARROW)
+        *gx_block = 1;
+    else if (kind == DCV_ADJOINT_FLIPPED)
+        back->layout(&t, gy_block, gx_block);
+    else if (kind == DCV_ADJOINT_COLUMNS)
+        *gy_block = *gx_block = 1;
+}
+
+bool dcv_adjoint_same_packing(const dcv_adjoint *a, const dcv_adjoint *b)
+{
+    if (a->kind != b->kind || a->back != b->back || a->d.ic != b->d.ic || a->d.oc != b->d.oc ||
+        a->packed_bytes != b->packed_bytes)
+        return false;
+    for (int i = 0; i < 3; i++) { /* classes of cells are packed as they come */
+        const dcv_window *v = &a->win[i], *w = &b->win[i];
+        if (v->kernel != w->kernel || v->stride != w->stride || v->dilation != w->dilation || v->pad_lo != w->pad_lo)
+            return false;
+    }
+    return !a->conv || a->back->same_packing(a->conv, b->conv);
+}
+
+const char *dcv_adjoint_kernel(const dcv_adjoint *a)
+{
+    static const char *const name[] = {
+        "tile back:avx512", "winograd back:avx512", "narrow back:avx512", NULL, "sgemm+col2im", NULL};
+    return a->conv ? a->back->kernel(a->conv) : name[a->kind];
+}
+
 void dcv_adjoint_free(dcv_adjoint *a)
 {
     if (!a)
@@ -248,7 +336,9 @@ void dcv_adjoint_free(dcv_adjoint *a)
 dcv_status dcv_adjoint_pack(const dcv_adjoint *a, const float *w, const float *scale, void *packed)
 {
     if (a->kind == DCV_ADJOINT_FLIPPED)
-        return pack_flipped(a, w, scale, packed);
+        return turn_flipped(a->back, a->conv, &a->d, w, scale, packed);
+    if (a->kind == DCV_ADJOINT_MIRROR)
+        return pack_mirror(a, w, scale, packed);
     if (a->kind == DCV_ADJOINT_COLUMNS)
         pack_plain(a, w, scale, packed);
     else if (a->kind == DCV_ADJOINT_TILES)
@@ -273,6 +363,7 @@ void dcv_adjoint_run(const dcv_adjoint *a, dcv_conv_call *call, const float *gy,
         dcv_adjoint_narrow_run(&a->narrow, gy, packed, gx, scratch);
         break;
     case DCV_ADJOINT_FLIPPED:
+    case DCV_ADJOINT_MIRROR:
         a->back->run(call, gy, packed, NULL, gx, scratch);
         break;
     case DCV_ADJOINT_COLUMNS:

@@ -86,7 +86,7 @@ static bool is_cellwise(const dcv_engine *e, int n)
 static bool has_windows(const dcv_engine *e, int n)
 {
     dcv_conv_desc c;
-    return dcv_plan_conv(e, n, &c) || dcv_plan_is(e, n, "MaxPool") || dcv_plan_is(e, n, "AveragePool");
+    return (dcv_plan_conv(e, n, &c) && !c.transposed) || dcv_plan_is(e, n, "MaxPool") || dcv_plan_is(e, n, "AveragePool");
 }
 
 /* Does a node do the same at every place of its map? */
@@ -104,7 +104,7 @@ static bool is_even_node(const dcv_engine *e, int n)
         if (nd->in[k] >= 0 && g->value[nd->in[k]].batched && !is_map(g, nd->in[k]))
             return false;
     if (dcv_plan_conv(e, n, &c))
-        return c.n_space == 2;
+        return c.n_space == 2 && !c.transposed;
     if (dcv_plan_is(e, n, "AveragePool"))
         return is_even_pool(g, nd);
     return dcv_plan_is(e, n, "MaxPool") || is_cellwise(e, n);

@@ -46,7 +46,7 @@ void dcv_back_walk_free(dcv_back_walk *w)
         return;
     for (int n = 0; w->call && n < w->e->g->n_node; n++)
         if (w->call[n])
-            w->e->back->call_free(w->call[n]);
+            w->b->node[n].adjoint->back->call_free(w->call[n]);
     dcv_free(w->call);
     dcv_free(w->kept);
     dcv_free(w->signal);
@@ -74,7 +74,7 @@ static dcv_status fill(dcv_back_walk *w)
     dcv_pages_huge(w->signal, (size_t)b->signal_floats * sizeof *w->signal);
     for (int n = 0; n < e->g->n_node; n++)
         if (b->node[n].adjoint && b->node[n].adjoint->conv)
-            DCV_TRY(e->back->call_new(b->node[n].adjoint->conv, &w->call[n]));
+            DCV_TRY(b->node[n].adjoint->back->call_new(b->node[n].adjoint->conv, &w->call[n]));
     return DCV_OK;
 }
 

@@ -11,6 +11,7 @@
 typedef enum dcv_act { DCV_ACT_NONE, DCV_ACT_RELU, DCV_ACT_CLIP } dcv_act; /* fused activation */
 
 typedef struct dcv_conv_desc {
+    bool transposed;        /* see transposed.h */
     int n;                  /* pictures in one call */
     int together;           /* 2 or more: pictures that run_some() will mostly be given at once; weighs in choices */
     int n_space;            /* 1, 2 or 3; arrays below are [depth,] rows, cols */

@@ -56,7 +56,7 @@ static bool lends(const dcv_engine *o, const dcv_step *t, const dcv_engine *e, c
         return false;
     if (s->kind == DCV_STEP_DENSE)
         return s->dense.k == t->dense.k && s->dense.n == t->dense.n;
-    return s->kind == DCV_STEP_CONV && e->back == o->back && e->back->same_packing(s->conv, t->conv);
+    return s->kind == DCV_STEP_CONV && s->back == t->back && s->back->same_packing(s->conv, t->conv);
 }
 
 /* The step of another engine of the same model that has packed the same weights the same way, or NULL. */
@@ -91,8 +91,8 @@ static void measure(dcv_engine *e)
         dcv_step *s = &e->step[i];
         size_t scratch = 0;
         if (s->kind == DCV_STEP_CONV) {
-            place_packed(e, s, e->back->packed_bytes(s->conv));
-            scratch = e->back->scratch_bytes(s->conv);
+            place_packed(e, s, s->back->packed_bytes(s->conv));
+            scratch = s->back->scratch_bytes(s->conv);
         } else if (s->kind == DCV_STEP_DENSE) {
             place_packed(e, s, dcv_dense_packed_bytes(&s->dense));
             scratch = dcv_dense_scratch_bytes(&s->dense, e->room);
@@ -144,7 +144,7 @@ void dcv_engine_free(dcv_engine *e)
         return;
     for (int i = 0; i < e->n_step; i++)
         if (e->step[i].conv)
-            e->back->conv_free(e->step[i].conv);
+            e->step[i].back->conv_free(e->step[i].conv);
     dcv_back_boxes_free(e);
     dcv_back_free(e);
     dcv_free(e->own_packed);
@@ -177,7 +177,7 @@ static dcv_status pack_conv(const dcv_engine *e, const dcv_step *s, char *to)
     memset(bias, 0, bias_floats(s) * sizeof *bias);
     for (int64_t o = 0; s->desc.has_bias && o < oc; o++)
         bias[o] = scale ? (b ? b[o] * scale[o] : 0) + scale[oc + o] : b[o];
-    const dcv_status st = e->back->pack(s->conv, w, scale, to + s->packed);
+    const dcv_status st = s->back->pack(s->conv, w, scale, to + s->packed);
     dcv_free(scale);
     dcv_pages_out(w, (size_t)dcv_count(&g->value[nd->in[1]].dims) * sizeof *w); /* not read again */
     return st;
@@ -235,7 +235,7 @@ const char *dcv_engine_kernel(const dcv_engine *e, int node)
     const dcv_step *s = &e->step[e->step_of[node]];
     switch (s->kind) {
     case DCV_STEP_CONV:
-        return e->back->kernel(s->conv);
+        return s->back->kernel(s->conv);
     case DCV_STEP_DENSE:
         return dcv_dense_kernel();
     case DCV_STEP_VIEW:

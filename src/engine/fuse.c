@@ -9,6 +9,7 @@
 #include "engine/ops/conv.h"
 #include "engine/ops/gemm.h"
 #include "engine/plan.h"
+#include "engine/transposed.h"
 
 static const int64_t many_weights = INT64_C(1) << 18;
 
@@ -97,7 +98,8 @@ static bool goes_together(const dcv_engine *e, int node)
         if (p >= 0 && e->grouped[p])
             return true;
     }
-    return dcv_plan_is(e, node, "Conv") && dcv_count(&e->g->value[nd->in[1]].dims) >= many_weights;
+    return (dcv_plan_is(e, node, "Conv") || dcv_plan_is(e, node, "ConvTranspose")) &&
+           dcv_count(&e->g->value[nd->in[1]].dims) >= many_weights;
 }
 
 void dcv_plan_levels(dcv_engine *e)
@@ -122,13 +124,15 @@ bool dcv_plan_conv(const dcv_engine *e, int node, dcv_conv_desc *d)
 {
     const dcv_graph *g = e->g;
     const dcv_node *nd = &g->node[node];
-    if (!dcv_plan_is(e, node, "Conv") || !constant(g, nd->in[1]) || !g->value[nd->in[0]].batched)
+    const bool transposed = dcv_plan_is(e, node, "ConvTranspose");
+    if ((!transposed && !dcv_plan_is(e, node, "Conv")) || !constant(g, nd->in[1]) || !g->value[nd->in[0]].batched)
         return false;
     const dcv_dims *x = &g->value[nd->in[0]].dims, *y = &g->value[nd->out[0]].dims;
     if (x->n < 3 || x->n > 5 || x->d[0] != 1 || !dcv_count(x) || !dcv_count(y) ||
         (nd->n_in > 2 && nd->in[2] >= 0 && !constant(g, nd->in[2])))
         return false;
-    *d = (dcv_conv_desc){.n = 1,
+    *d = (dcv_conv_desc){.transposed = transposed,
+                         .n = 1,
                          .groups = dcv_conv_groups(nd),
                          .ic = x->d[1],
                          .oc = y->d[1],
@@ -175,8 +179,11 @@ static bool take_bn(dcv_engine *e, int head, int node)
 
 static bool take_sum(dcv_engine *e, int head, int node)
 {
+    dcv_conv_desc d;
     const dcv_node *nd = &e->g->node[node];
     if ((!dcv_plan_is(e, node, "Add") && !dcv_plan_is(e, node, "Sum")) || nd->n_in != 2)
+        return false;
+    if (dcv_plan_conv(e, head, &d) && d.transposed && !dcv_transposed_adds(&d))
         return false;
     const int mine = e->g->node[e->chain[head].last].out[0];
     const int addend = nd->in[0] == mine ? nd->in[1] : nd->in[0];

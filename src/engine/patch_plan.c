@@ -67,10 +67,20 @@ static bool computes_cell_by_cell(const dcv_patches *p, int node)
     return true;
 }
 
+/* Boxes of a node's output come in multiples of so many cells. */
+static int64_t phase_of(const dcv_graph *g, int node, int axis)
+{
+    const dcv_node *nd = &g->node[node];
+    return nd->op->crop && nd->op->phase ? nd->op->phase(g, nd, axis) : 1;
+}
+
 static bool can_crop(const dcv_patches *p, int node)
 {
     dcv_node nd = p->g->node[node];
     float border;
+    for (int axis = 2; axis < 4; axis++) /* boxes at the end, too */
+        if (p->g->value[nd.out[0]].dims.d[axis] % phase_of(p->g, node, axis))
+            return false;
     for (int k = 1; k < nd.n_in; k++)
         if (nd.in[k] >= 0 && p->kind[nd.in[k]] != DCV_PATCH_NONE)
             return false;
@@ -116,6 +126,23 @@ static void find_kinds(dcv_patches *p, dcv_reach *const r[2])
         for (int j = 0; j < g->node[i].n_out; j++)
             if (g->node[i].out[j] >= 0)
                 p->kind[g->node[i].out[j]] = k;
+    }
+}
+
+/* Boxes that must begin and end at certain cells are made so, which costs nothing but work. */
+static void widen(const dcv_patches *p, int axis)
+{
+    const dcv_graph *g = p->g;
+    for (int n = 0; n < g->n_node; n++) {
+        const int v = g->node[n].n_out ? g->node[n].out[0] : -1;
+        if (v < 0 || p->kind[v] != DCV_PATCH_LOCAL)
+            continue;
+        const int64_t phase = phase_of(g, n, 2 + axis);
+        for (int i = 0; phase > 1 && i < p->o.n_window[axis]; i++) {
+            dcv_span *s = &p->exact[axis][(size_t)i * (size_t)g->n_value + (size_t)v];
+            if (s->hi > s->lo)
+                *s = (dcv_span){s->lo / phase * phase, (s->hi + phase - 1) / phase * phase};
+        }
     }
 }
 
@@ -312,6 +339,8 @@ static dcv_status project(dcv_patches *p)
             dcv_reach_forward(r[a], p->window[a][i], p->exact[a] + (size_t)i * (size_t)p->g->n_value);
     }
     find_kinds(p, r);
+    for (int a = 0; a < 2; a++)
+        widen(p, a);
     find_needed(p);
 done:
     dcv_reach_free(r[0]);
@@ -411,7 +440,7 @@ int dcv_patches_falls_back(const dcv_patches *p)
             continue;
         first = first < 0 ? i : first;
         const dcv_dims *d = &g->value[g->node[i].out[0]].dims;
-        if (!strcmp(g->node[i].op->name, "Conv") && d->n == 4 && d->d[2] * d->d[3] > 1)
+        if (!strncmp(g->node[i].op->name, "Conv", 4) && d->n == 4 && d->d[2] * d->d[3] > 1)
             return first;
     }
     return -1;

@@ -1,6 +1,7 @@
 /* plan.c -- from nodes to steps: who reads and writes which spot, in which layout. */
 #include <string.h>
 #include "engine/plan.h"
+#include "engine/transposed.h"
 
 static int add_spot(dcv_engine *e, dcv_spot f)
 {
@@ -84,7 +85,8 @@ static dcv_status conv_step(dcv_engine *e, int node, dcv_conv_desc *d)
     d->act_lo = c->lo;
     d->act_hi = c->hi;
     d->together = e->level[c->last] % 2 ? e->o.together : 0;
-    e->back->layout(d, &d->x_block, &d->y_block);
+    const dcv_backend *back = d->transposed ? dcv_transposed_of(e->o.backend) : e->back;
+    back->layout(d, &d->x_block, &d->y_block);
     dcv_step *s = dcv_plan_add_step(e, DCV_STEP_CONV, node, 0, 1, 1);
     if (!s)
         return DCV_ENOMEM;
@@ -94,7 +96,8 @@ static dcv_status conv_step(dcv_engine *e, int node, dcv_conv_desc *d)
     d->x_stride = dcv_spot_floats(e, s->x[0]);
     d->y_stride = dcv_spot_floats(e, s->y[0]);
     s->desc = *d;
-    return e->back->conv_new(d, &s->conv);
+    s->back = back;
+    return back->conv_new(d, &s->conv);
 }
 
 static dcv_status dense_step(dcv_engine *e, int node, dcv_dense *d)

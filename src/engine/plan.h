@@ -54,8 +54,9 @@ typedef struct dcv_step {
     int node;            /* head of the chain */
     int level, pos, sub; /* order: level, then pos (the node that the step makes), then sub */
     int n_x, n_y;
-    int *x, *y; /* spots; -1 where left out */
-    int addend; /* spot that is added, until storage has put it into y[0]; -1 */
+    int *x, *y;              /* spots; -1 where left out */
+    int addend;              /* spot that is added, until storage has put it into y[0]; -1 */
+    const dcv_backend *back; /* that runs the convolution */
     dcv_conv *conv;
     dcv_conv_desc desc;
     dcv_dense dense;
@@ -95,8 +96,8 @@ struct dcv_engine {
 void dcv_plan_levels(dcv_engine *e);
 void dcv_plan_chains(dcv_engine *e);
 bool dcv_plan_is(const dcv_engine *e, int node, const char *op);
-/* Description of a convolution or dense product with constant weights, without what is fused into it; false for other
- * nodes, which are run as plain operators. */
+/* Description of a convolution (transposed ones are some) or dense product with constant weights, without what is fused
+ * into it; false for other nodes, which are run as plain operators. */
 bool dcv_plan_conv(const dcv_engine *e, int node, dcv_conv_desc *d);
 bool dcv_plan_dense(const dcv_engine *e, int node, dcv_dense *d);
 

@@ -35,7 +35,7 @@ void dcv_walk_free(dcv_walk *w)
         return;
     for (int i = 0; w->call && i < w->e->n_step; i++)
         if (w->call[i])
-            w->e->back->call_free(w->call[i]);
+            w->e->step[i].back->call_free(w->call[i]);
     dcv_back_walk_free(w->back);
     dcv_free(w->call);
     if (!w->bare) {
@@ -79,7 +79,7 @@ static dcv_status fill(dcv_walk *w)
         return DCV_ENOMEM;
     for (int i = 0; i < e->n_step; i++)
         if (e->step[i].kind == DCV_STEP_CONV)
-            DCV_TRY(e->back->call_new(e->step[i].conv, &w->call[i]));
+            DCV_TRY(e->step[i].back->call_new(e->step[i].conv, &w->call[i]));
     return dcv_back_walk_new(e, &w->back);
 }
 
@@ -170,7 +170,7 @@ static void run_op(dcv_walk *w, const dcv_step *s, int p)
 static void run_conv(dcv_walk *w, int step, int p)
 {
     const dcv_step *s = &w->e->step[step];
-    const dcv_backend *back = w->e->back;
+    const dcv_backend *back = s->back;
     const char *packed = s->owner->packed;
     const float *bias = s->desc.has_bias ? (const float *)(packed + s->bias) : NULL;
     if (p < 0 && w->n > 1 && back->run_some) {

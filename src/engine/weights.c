@@ -48,9 +48,10 @@ dcv_status dcv_plan_weights(dcv_engine *e)
         if (dcv_plan_conv(e, i, &c)) {
             const double weights = (double)dcv_count(&g->value[g->node[i].in[1]].dims);
             own += weights;
-            kept += c.oc % GROUP ? 2 * weights : weights; /* packed once more for the walk back */
+            const double twice = c.transposed ? 2 : 1; /* forward and back are convolutions of their own */
+            kept += c.transposed || c.oc % GROUP ? 2 * weights : weights; /* packed once more for the walk back */
             if (wants_winograd(&c))
-                list[n++] = (wish){i, (double)c.out[0] * (double)c.out[1], weights};
+                list[n++] = (wish){i, (double)c.out[0] * (double)c.out[1], twice * weights};
         } else if (dcv_plan_dense(e, i, &d)) {
             own += (double)d.k * (double)d.n;
             kept += (double)d.k * (double)d.n;

@@ -188,7 +188,7 @@ static void go_forward(const dcv_backend *back, const dcv_conv_desc *made, const
     back->call_free(call);
 }
 
-static const char *const kinds[] = {"tiles", "winograd", "narrow", "flipped", "columns"};
+static const char *const kinds[] = {"tiles", "winograd", "narrow", "flipped", "columns", "mirror"};
 
 /* A shape's numbers. */
 typedef struct numbers {

@@ -87,6 +87,37 @@ dcv_cells dcv_window_cells(const dcv_window_attr *a, int axis, int64_t o)
     return (dcv_cells){start, start + (w->kernel - 1) * w->dilation + 1, w->dilation};
 }
 
+static int64_t gcd(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a >= 0 ? a / b : -((-a + b - 1) / b);
+}
+
+/* Taps that reach cell o are those whose place in the window leaves o + pad - tap * dilation a multiple of the stride:
+ * one in stride / gcd(stride, dilation), each dilation / gcd cells behind the next. */
+dcv_cells dcv_window_covers(const dcv_window *w, int64_t o)
+{
+    const int64_t each = gcd(w->stride, w->dilation), at = o + w->pad_lo, every = w->stride / each;
+    int64_t tap = 0;
+    while (tap < every && tap < w->kernel && (at - tap * w->dilation) % w->stride)
+        tap++;
+    if (tap == every || tap == w->kernel) {
+        const int64_t between = floor_div(at, w->stride) + 1;
+        return (dcv_cells){between, between, 1};
+    }
+    const int64_t last = (at - tap * w->dilation) / w->stride, more = (w->kernel - 1 - tap) / every;
+    return (dcv_cells){last - more * (w->dilation / each), last + 1, w->dilation / each};
+}
+
 void dcv_window_crop(dcv_window_attr *a)
 {
     for (int i = 0; i < a->n_space; i++)

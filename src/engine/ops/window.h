@@ -52,6 +52,9 @@ dcv_status dcv_window_extents(const dcv_shape_io *io, const dcv_window_attr *a, 
 /* Cells of a window at output cell o; axis counts all axes of the tensor, so space starts at 2. */
 dcv_cells dcv_window_cells(const dcv_window_attr *a, int axis, int64_t o);
 
+/* The other way round: cells whose windows cover cell o; lo == hi where none does. */
+dcv_cells dcv_window_covers(const dcv_window *w, int64_t o);
+
 /* Take the border away: it is part of the input that is given. */
 void dcv_window_crop(dcv_window_attr *a);
 
