@@ -7,11 +7,28 @@
 #include <string.h>
 #include "engine/ops/pool.h"
 
+dcv_status dcv_pool_index_fits(const dcv_shape_io *io, const dcv_dims *counted)
+{
+    dcv_dims_text t;
+    if (dcv_count(counted) <= 1 << 24)
+        return DCV_OK;
+    return dcv_op_fail(io, DCV_EUNSUPPORTED, "indices into %s; expected at most 2^24 cells, which a float can number",
+                       dcv_dims_print(counted, t));
+}
+
+/* Is output 1 given a name? */
+static bool wants_indices(const dcv_shape_io *io)
+{
+    return io->n_out > 1 && *io->node->source->out[1];
+}
+
 dcv_status dcv_pool_shape(const dcv_shape_io *io)
 {
     dcv_pool_attr *a = io->node->attr;
     const dcv_dims *x = &io->x[0]->dims;
     DCV_TRY(dcv_window_resolve(io, &a->window, x, NULL));
+    if (wants_indices(io))
+        DCV_TRY(dcv_pool_index_fits(io, x));
     for (int j = 0; j < io->n_out; j++) {
         io->y[j].type = j ? DCV_I64 : DCV_F32;
         io->y[j].dims = *x;

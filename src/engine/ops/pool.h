@@ -30,6 +30,9 @@ void dcv_pool_plane(dcv_pool kind, const dcv_pool_nest *n, int block, const floa
 /* Mean of each channel of one picture, C numbers, double sums over the cells in order. */
 void dcv_channel_means(const dcv_blob_shape *s, int block, const float *x, float *y);
 
+/* Flat numbers of a map's cells must be exact as floats, up to 2^24.  DCV_EUNSUPPORTED. */
+dcv_status dcv_pool_index_fits(const dcv_shape_io *io, const dcv_dims *counted) DCV_MUST_USE;
+
 dcv_status dcv_pool_shape(const dcv_shape_io *io);
 dcv_cells dcv_pool_reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o);
 
