@@ -75,14 +75,14 @@ static void check_walk(const dcv_graph *g, const golden_file *f, dcv_backend_kin
     dcv_engine_free(e);
 }
 
-static void test_opset(int opset)
+static void test_file(const char *name)
 {
     char path[512];
     dcv_model *m = NULL;
     dcv_graph *g = NULL;
-    snprintf(path, sizeof path, OPS "ops%d.golden", opset);
+    snprintf(path, sizeof path, OPS "%s.golden", name);
     golden_file f = golden_open(path);
-    snprintf(path, sizeof path, OPS "ops%d.onnx", opset);
+    snprintf(path, sizeof path, OPS "%s.onnx", name);
     CHECK_OK(dcv_model_open(path, &m));
     dcv_dims *dims = dcv_alloc((size_t)m->n_in, sizeof *dims);
     for (int i = 0; i < m->n_in; i++) {
@@ -145,10 +145,10 @@ static void test_exp(void)
 int main(void)
 {
     test_exp();
-    test_opset(9);
-    test_opset(13);
-    test_opset(18);
-    test_opset(20);
+    static const char *const files[] = {"ops9",        "ops13",        "ops18",       "ops20",
+                                        "transposed9", "transposed11", "transposed22"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        test_file(files[i]);
     CHECK(dcv_alloc_balance() == 0);
     return check_end();
 }
