@@ -45,14 +45,23 @@ int64_t dcv_patches_full(const dcv_patches *p);
  * dense layers, so that convolutions behind it are computed in full; -1: none. */
 int dcv_patches_falls_back(const dcv_patches *p);
 
-/* The engine that walks clean pictures and lends its weights.  It must outlive p.  Once, before the first walk. */
+/* The engine that walks clean pictures and lends its weights.  It must outlive p.  Once, before the first walk.  Makes
+ * the largest head, from whose walk the memory of all is known. */
 dcv_status dcv_patches_attach(dcv_patches *p, const dcv_engine *e) DCV_MUST_USE;
 
-/* One thread's clean maps and memory. */
+/* Floats that the clean maps of a picture take, after dcv_patches_attach(): the same for all patches of equal graphs
+ * and windows. */
+size_t dcv_patches_clean_floats(const dcv_patches *p);
+
+/* One thread's memory. */
 typedef struct dcv_patch_walk dcv_patch_walk;
 dcv_status dcv_patch_walk_new(dcv_patches *p, dcv_patch_walk **out) DCV_MUST_USE;
 void dcv_patch_walk_free(dcv_patch_walk *w);       /* NULL is allowed */
-size_t dcv_patch_walk_bytes(const dcv_patches *p); /* about, without what heads take, which is less than a walk */
+size_t dcv_patch_walk_bytes(const dcv_patches *p); /* with what the heads' walks take, without clean maps */
+
+/* Look at the clean maps of a picture there, 64-byte aligned, the caller's; threads may share them.  Once for each
+ * picture, before it is kept or walked. */
+void dcv_patch_walk_clean_at(dcv_patch_walk *w, float *maps);
 
 /* Keep a value of the clean picture; from the observer of its walk. */
 void dcv_patch_walk_keep(dcv_patch_walk *w, int value, const dcv_blob *b);

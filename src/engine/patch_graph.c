@@ -257,15 +257,15 @@ void dcv_patch_head_clear(dcv_patch_head *h)
 
 /* --- tail --- */
 
-/* Are there dense products whose weights come from memory each time?  Then more windows at once pay. */
-static bool reads_much(const dcv_graph *g)
+/* Weights of dense products, which are read once for all windows of a walk. */
+static int64_t dense_weights(const dcv_graph *g)
 {
     int64_t weights = 0;
     for (int i = 0; i < g->n_node; i++)
         for (int k = 1; g->node[i].op->flags & DCV_OP_DENSE && k < g->node[i].n_in; k++)
             if (g->node[i].in[k] >= 0 && g->value[g->node[i].in[k]].constant)
                 weights += dcv_count(&g->value[g->node[i].in[k]].dims);
-    return weights >= many_weights;
+    return weights;
 }
 
 dcv_status dcv_patch_tail_make(dcv_patches *p)
@@ -285,7 +285,9 @@ dcv_status dcv_patch_tail_make(dcv_patches *p)
     }
     find_outputs(p, &h->g);
     h->macs = dcv_graph_macs(&h->g);
-    p->tail_room = reads_much(&h->g) ? DENSE_ROOM : DCV_GROUP;
-    p->slots = p->tail_room + DCV_GROUP;
+    const int64_t weights = dense_weights(&h->g);
+    p->tail_room = weights >= many_weights ? DENSE_ROOM : DCV_GROUP;
+    p->tail_waits = weights ? p->tail_room : 1;
+    p->slots = DCV_GROUP + p->tail_waits - 1;
     return find_uses(h);
 }

@@ -40,10 +40,11 @@ struct dcv_patches {
     int *clean_block;             /* [n_value] their layouts */
     int64_t *clean_at;            /* [n_value] floats from the start */
     int64_t clean_floats;
-    dcv_patch_head *head;     /* [n_class[0] * n_class[1]] */
-    dcv_patch_head tail;      /* no node: there is none */
-    int tail_room;            /* windows that it takes at once */
-    int slots;                /* windows between head and tail: those, and a group on its way through a head */
+    dcv_patch_head *head; /* [n_class[0] * n_class[1]] */
+    dcv_patch_head tail;  /* no node: there is none */
+    int tail_room;        /* windows that it takes at once */
+    int tail_waits;       /* windows that it waits for */
+    int slots;            /* windows between head and tail: those that wait, and a group on its way through a head */
     const dcv_engine *engine; /* clean walks */
     const dcv_engine *last;   /* the engine made last: lends to the next */
     pthread_mutex_t lock;

@@ -5,7 +5,7 @@
 
 struct dcv_patch_walk {
     dcv_patches *p;
-    float *clean;    /* maps of the picture as it is */
+    float *clean;    /* maps of the picture as it is; borrowed */
     dcv_walk **walk; /* [heads] NULL: not met yet */
     dcv_walk *tail;  /* NULL: there is none */
     float *arena;    /* lent to the heads' walks */
@@ -71,11 +71,33 @@ static void place_clean(dcv_patches *p, const dcv_engine *e)
         }
 }
 
+/* Windows of a picture that share a head, as far as a group has room for them. */
+static int windows_of(const dcv_patches *p, int head)
+{
+    int n[2] = {0, 0};
+    for (int a = 0; a < 2; a++)
+        for (int i = 0; i < p->o.n_window[a]; i++)
+            n[a] += p->class_of[a][i] == (a ? head % p->n_class[1] : head / p->n_class[1]);
+    return n[0] < DCV_GROUP && n[1] < DCV_GROUP && n[0] * n[1] < DCV_GROUP ? n[0] * n[1] : DCV_GROUP;
+}
+
+/* The head of the largest boxes. */
+static int largest_head(const dcv_patches *p)
+{
+    int best = 0;
+    for (int i = 1; i < p->n_class[0] * p->n_class[1]; i++)
+        best = p->head[i].macs > p->head[best].macs ? i : best;
+    return best;
+}
+
 dcv_status dcv_patches_attach(dcv_patches *p, const dcv_engine *e)
 {
     DCV_CHECK(!p->engine && e->g == p->g);
     p->engine = p->last = e;
     place_clean(p, e);
+    const int largest = largest_head(p);
+    if (p->head[largest].g.n_node)
+        DCV_TRY(compile(p, &p->head[largest], NULL, windows_of(p, largest), 0));
     if (!p->tail.g.n_node)
         return DCV_OK;
     int *block = dcv_alloc((size_t)p->tail.g.n_in, sizeof *block);
@@ -86,16 +108,6 @@ dcv_status dcv_patches_attach(dcv_patches *p, const dcv_engine *e)
     const dcv_status st = compile(p, &p->tail, block, 0, p->tail_room);
     dcv_free(block);
     return st;
-}
-
-/* Windows of a picture that share a head, as far as a group has room for them. */
-static int windows_of(const dcv_patches *p, int head)
-{
-    int n[2] = {0, 0};
-    for (int a = 0; a < 2; a++)
-        for (int i = 0; i < p->o.n_window[a]; i++)
-            n[a] += p->class_of[a][i] == (a ? head % p->n_class[1] : head / p->n_class[1]);
-    return n[0] < DCV_GROUP && n[1] < DCV_GROUP && n[0] * n[1] < DCV_GROUP ? n[0] * n[1] : DCV_GROUP;
 }
 
 /* Heads are made when first met, by whichever thread that is; what they compute does not depend on the order. */
@@ -117,7 +129,7 @@ static int64_t floats_of(const dcv_patches *p, int v)
     return dcv_blob_shape_of(&p->g->value[v].dims, p->clean_block[v]).floats;
 }
 
-static void largest_head(const dcv_patches *p, size_t *window, size_t *places, size_t *inputs)
+static void most_of_heads(const dcv_patches *p, size_t *window, size_t *places, size_t *inputs)
 {
     *window = *places = 0;
     *inputs = (size_t)p->tail.g.n_in + 1;
@@ -156,8 +168,7 @@ static dcv_status fill(dcv_patch_walk *w)
 {
     const dcv_patches *p = w->p;
     size_t window, places, inputs;
-    largest_head(p, &window, &places, &inputs);
-    w->clean = dcv_alloc((size_t)p->clean_floats, sizeof *w->clean);
+    most_of_heads(p, &window, &places, &inputs);
     w->walk = dcv_alloc((size_t)p->n_class[0] * (size_t)p->n_class[1], sizeof *w->walk);
     for (int k = 0; k < DCV_GROUP; k++) {
         w->window[k] = dcv_alloc(window, sizeof **w->window);
@@ -168,7 +179,7 @@ static dcv_status fill(dcv_patch_walk *w)
     const size_t room = (size_t)p->tail_room;
     w->in = dcv_alloc(inputs * room, sizeof *w->in);
     w->group = dcv_alloc(inputs, sizeof *w->group);
-    if (!w->clean || !w->walk || !w->in || !w->group)
+    if (!w->walk || !w->in || !w->group)
         return DCV_ENOMEM;
     for (size_t i = 0; i < inputs; i++)
         w->group[i] = w->in + i * room;
@@ -205,7 +216,6 @@ void dcv_patch_walk_free(dcv_patch_walk *w)
     dcv_free(w->taken);
     dcv_free(w->queue);
     dcv_free(w->queued);
-    dcv_free(w->clean);
     dcv_free(w->walk);
     dcv_free(w->arena);
     dcv_free(w->scratch);
@@ -221,11 +231,13 @@ void dcv_patch_walk_free(dcv_patch_walk *w)
 size_t dcv_patch_walk_bytes(const dcv_patches *p)
 {
     size_t window, places, inputs;
-    largest_head(p, &window, &places, &inputs);
-    int64_t floats = p->clean_floats + DCV_GROUP * (int64_t)(window + 4 * places);
+    most_of_heads(p, &window, &places, &inputs);
+    int64_t floats = DCV_GROUP * (int64_t)(window + 4 * places);
     for (int i = 0; i < p->tail.g.n_in; i++)
         floats += p->slots * floats_of(p, p->tail.g.in[i]);
-    return (size_t)floats * sizeof(float) + (p->tail.engine ? dcv_walk_bytes(p->tail.engine) : 0);
+    const dcv_engine *head = p->head[largest_head(p)].engine;
+    return (size_t)floats * sizeof(float) + (p->tail.engine ? dcv_walk_bytes(p->tail.engine) : 0) +
+           (head ? dcv_walk_bytes(head) : 0);
 }
 
 /* Memory of the heads' walks: as much as the largest so far wants. */
@@ -248,6 +260,17 @@ static dcv_status reserve(dcv_patch_walk *w, const dcv_engine *e)
 
 /* --- clean maps --- */
 
+size_t dcv_patches_clean_floats(const dcv_patches *p)
+{
+    return (size_t)p->clean_floats;
+}
+
+void dcv_patch_walk_clean_at(dcv_patch_walk *w, float *maps)
+{
+    w->clean = maps;
+    memset(w->fresh, 0, (size_t)w->p->slots * sizeof *w->fresh);
+}
+
 dcv_blob dcv_patch_walk_clean(const dcv_patch_walk *w, int v)
 {
     DCV_CHECK(w->p->clean[v]);
@@ -261,7 +284,6 @@ void dcv_patch_walk_keep(dcv_patch_walk *w, int value, const dcv_blob *b)
         return;
     const dcv_blob to = dcv_patch_walk_clean(w, value);
     dcv_blob_copy(b, &to);
-    memset(w->fresh, 0, (size_t)w->p->slots * sizeof *w->fresh);
 }
 
 /* --- windows of one head --- */
@@ -461,7 +483,7 @@ static dcv_status run_batch(dcv_patch_walk *w, const float *fill)
         w->queue[w->n_queue] = w->slot[k];
         w->queued[w->n_queue++] = w->batch[k];
     }
-    if (w->n_queue >= w->p->tail_room)
+    if (w->n_queue >= w->p->tail_waits)
         run_tail(w);
     return DCV_OK;
 }

@@ -268,11 +268,15 @@ static dcv_status scratch_new(const occlusion_job *j, occlusion_scratch *s, int6
                : DCV_ENOMEM;
 }
 
+static size_t clean_bytes(const occlusion_job *j)
+{
+    return j->patches ? dcv_patches_clean_floats(j->patches) * sizeof(float) : 0;
+}
+
 static dcv_status check_memory(occlusion_job *j, int64_t scratch)
 {
     const dcv_network *net = &j->on.net;
-    /* heads take less than a walk of the whole network */
-    const int64_t more = j->patches ? (int64_t)(dcv_patch_walk_bytes(j->patches) + dcv_walk_bytes(net->engine)) : 0;
+    const int64_t more = j->patches ? (int64_t)(dcv_patch_walk_bytes(j->patches) + clean_bytes(j)) : 0;
     j->on.base.thread_bytes += more + scratch;
     const int64_t need = j->on.base.thread_bytes * net->threads, limit = net->config->runtime.memory;
     if (need > limit)
@@ -306,6 +310,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     plan_pictures(j);
     plan_units(j);
     dcv_network_describe(&j->on.net, &j->on.base); /* with its units as they are now */
+    DCV_TRY(occlusion_cleans_open(&j->cleans, threads));
     j->scratch = dcv_alloc((size_t)threads, sizeof *j->scratch);
     j->id_activity = dcv_alloc((size_t)j->n_layers, sizeof *j->id_activity);
     j->id_activity_clean = dcv_alloc((size_t)j->n_layers, sizeof *j->id_activity_clean);
@@ -337,6 +342,7 @@ static void close_job(dcv_job *base)
     dcv_free(j->id_activity);
     dcv_free(j->id_activity_clean);
     dcv_free(j->id_activity_channel);
+    occlusion_cleans_close(&j->cleans);
     dcv_targets_clear(&j->targets);
     dcv_network_close(&j->on.net); /* its views' walks before the patches that they are of */
     dcv_patches_free(j->patches);
@@ -435,6 +441,12 @@ static dcv_status explain(dcv_job *base, FILE *to)
             j->full_macs, gain, j->macs / windows);
     fprintf(to, "time a picture at a nominal %g GFLOP/s: %.3g s\n", nominal_gflops,
             j->on.net.item_gflop / nominal_gflops);
+    if (j->patches)
+        fprintf(
+            to,
+            "memory: clean maps of a picture %.1f MiB, which threads share; walks and windows of a thread %.1f MiB\n",
+            (double)clean_bytes(j) / 1048576,
+            (double)(dcv_patch_walk_bytes(j->patches) + dcv_walk_bytes(j->on.net.engine)) / 1048576);
     const int node = j->patches ? dcv_patches_falls_back(j->patches) : -1;
     if (node >= 0)
         fprintf(to, "from node \"%s\" (%s) on, a window can change everything: computed in full behind it\n",

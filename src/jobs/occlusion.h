@@ -1,15 +1,17 @@
 /* occlusion.h -- what the files of the job `occlusion` share.
  *
  * occlusion.c has the options, the plan and the result's data sets, occlusion_windows.c computes windows,
- * occlusion_put.c writes what they gave.
+ * occlusion_clean.c keeps clean pictures, occlusion_put.c writes what windows gave.
  *
  * A unit is some pictures, or, where one picture is more than a unit's work, a part of its windows in row-major
  * order (whole rows of windows where there is a heat map: then a part also computes the windows above its own that
- * reach into its pixels, so that no part waits for another).  A thread keeps what it knows of the clean picture from
- * one part to the next.
+ * reach into its pixels, so that no part waits for another).  What is known of the clean picture is kept from
+ * one part to the next, and threads share it.
  */
 #ifndef DCV_JOBS_OCCLUSION_H
 #define DCV_JOBS_OCCLUSION_H
+
+#include <pthread.h>
 
 #include "engine/patch.h"
 #include "jobs/network.h"
@@ -35,25 +37,45 @@ typedef struct occlusion_grid {
     dcv_span *at[2];
 } occlusion_grid;
 
+/* What is kept of a clean picture. */
+typedef struct occlusion_clean {
+    int64_t item; /* -1: none */
+    int users;    /* threads that hold it */
+    bool ready;
+    int64_t asked;       /* when it was asked for last */
+    dcv_unit *unit;      /* [targets] */
+    int64_t *channel;    /* [layers] the one that is active most */
+    float **map;         /* [layers] its map, row-major, in cells */
+    double *total;       /* [layers] its sum */
+    float *cells, *maps; /* maps: of the values that patches name */
+    size_t n_floats;     /* of maps */
+    int64_t n_cells;
+} occlusion_clean;
+
+typedef struct occlusion_cleans {
+    int n;
+    occlusion_clean *clean; /* [threads] */
+    int64_t asked;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool locks, waits;
+} occlusion_cleans;
+
 /* What a thread keeps for one size of picture. */
 typedef struct occlusion_view {
     occlusion_grid grid;
     dcv_patches *patches; /* incremental; NULL: full */
     bool owned;           /* patches are this view's alone */
     dcv_patch_walk *walk;
-    int logits; /* values of the graph */
-    int *layer; /* [layers] */
-    /* Of the clean picture of item (-1: none): */
-    int64_t item;
-    dcv_unit *unit;   /* [targets] */
-    double *work;     /* multiply-adds of all windows, by this method and in full */
-    int64_t *channel; /* [layers] the one that is active most */
-    float **map;      /* [layers] its map, row-major */
-    double *total;    /* [layers] its sum */
+    int logits;             /* values of the graph */
+    int *layer;             /* [layers] */
+    double work[2];         /* multiply-adds of all windows, by this method and in full */
+    occlusion_clean *clean; /* the picture under way */
 } occlusion_view;
 
 /* A thread's results of one unit. */
 typedef struct occlusion_scratch {
+    occlusion_clean *clean;  /* that it holds, or NULL */
     float *value;            /* logits, then scores of all classes */
     float *layer;            /* a whole layer */
     float *input[DCV_GROUP]; /* occluded pictures */
@@ -73,6 +95,7 @@ typedef struct occlusion_job {
     int64_t patch[2], stride[2];
     occlusion_grid grid; /* of the largest picture */
     dcv_patches *patches;
+    occlusion_cleans cleans;
     int n_layers;
     int64_t part_windows, part_rows; /* of a part: windows, or rows of them where there is a heat map (else 0) */
     double macs, full_macs;          /* of the largest picture, without its clean walk */
@@ -82,6 +105,15 @@ typedef struct occlusion_job {
     int *id_activity, *id_activity_clean, *id_activity_channel;
     occlusion_scratch *scratch; /* [threads] */
 } occlusion_job;
+
+/* occlusion_clean.c: threads is how many may hold one at once. */
+dcv_status occlusion_cleans_open(occlusion_cleans *c, int threads) DCV_MUST_USE;
+void occlusion_cleans_close(occlusion_cleans *c); /* zeroed is allowed */
+/* Hold the clean picture of an item in place of *held (NULL: none).  Where it is not ready it is this thread's to make,
+ * which then says so; between the two nothing may fail. */
+dcv_status occlusion_clean_take(occlusion_job *j, const dcv_view *view, int64_t item,
+                                occlusion_clean **held) DCV_MUST_USE;
+void occlusion_clean_ready(occlusion_job *j, occlusion_clean *k);
 
 /* occlusion_windows.c */
 dcv_status occlusion_grid_make(const occlusion_job *j, int64_t h, int64_t w, occlusion_grid *g) DCV_MUST_USE;

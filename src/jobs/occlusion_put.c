@@ -72,9 +72,9 @@ static dcv_status put_targets(const occlusion_job *j, const occlusion_view *v, c
     float *difference = dcv_alloc((size_t)count, sizeof *difference);
     dcv_status st = difference ? DCV_OK : DCV_ENOMEM;
     for (int64_t t = 0; st == DCV_OK && t < n; t++) {
-        const int64_t first = (v->item * n + t) * cells;
+        const int64_t first = (v->clean->item * n + t) * cells;
         const column score = {s->score + t, n, DCV_F32};
-        const double clean = v->unit[t].channel < 0 ? NAN : (double)v->unit[t].value;
+        const double clean = v->clean->unit[t].channel < 0 ? NAN : (double)v->clean->unit[t].value;
         for (int64_t i = 0; i < count; i++)
             difference[i] = (float)(clean - (double)s->score[(windows.lo + i - s->first) * n + t]);
         st = put_map(j, v, s, part, &score, j->id_score, first, r);
@@ -91,19 +91,19 @@ static dcv_status put_targets(const occlusion_job *j, const occlusion_view *v, c
 static dcv_status put_clean(const occlusion_job *j, const occlusion_view *v, dcv_result *r)
 {
     for (int64_t t = 0; t < j->targets.n; t++) {
-        const dcv_unit *u = &v->unit[t];
+        const dcv_unit *u = &v->clean->unit[t];
         const int32_t channel = (int32_t)u->channel;
         const float value = channel < 0 ? NAN : u->value;
-        DCV_TRY(dcv_result_put(r, j->id_target, v->item * j->targets.n + t, 1, &channel));
-        DCV_TRY(dcv_result_put(r, j->id_clean, v->item * j->targets.n + t, 1, &value));
+        DCV_TRY(dcv_result_put(r, j->id_target, v->clean->item * j->targets.n + t, 1, &channel));
+        DCV_TRY(dcv_result_put(r, j->id_clean, v->clean->item * j->targets.n + t, 1, &value));
     }
     for (int i = 0; i < j->n_layers; i++) {
-        const int32_t channel = (int32_t)v->channel[i];
-        const float total = (float)v->total[i];
-        DCV_TRY(dcv_result_put(r, j->id_activity_channel[i], v->item, 1, &channel));
-        DCV_TRY(dcv_result_put(r, j->id_activity_clean[i], v->item, 1, &total));
+        const int32_t channel = (int32_t)v->clean->channel[i];
+        const float total = (float)v->clean->total[i];
+        DCV_TRY(dcv_result_put(r, j->id_activity_channel[i], v->clean->item, 1, &channel));
+        DCV_TRY(dcv_result_put(r, j->id_activity_clean[i], v->clean->item, 1, &total));
     }
-    return dcv_result_put(r, j->id_work, 2 * v->item, 2, v->work);
+    return dcv_result_put(r, j->id_work, 2 * v->clean->item, 2, v->work);
 }
 
 /* What `report` shows of it.  One that cannot be read again stays black. */
@@ -127,15 +127,15 @@ static dcv_status put_picture(const occlusion_job *j, int64_t item, dcv_result *
 dcv_status occlusion_put(const occlusion_job *j, const occlusion_view *v, const occlusion_scratch *s, int64_t part,
                          dcv_result *r)
 {
-    const int64_t first = v->item * j->grid.n[0] * j->grid.n[1];
+    const int64_t first = v->clean->item * j->grid.n[0] * j->grid.n[1];
     DCV_TRY(put_targets(j, v, s, part, r));
     DCV_TRY(put_map(j, v, s, part, &(column){s->top, 1, DCV_I32}, j->id_top, first, r));
     for (int i = 0; i < j->n_layers; i++)
         DCV_TRY(put_map(j, v, s, part, &(column){s->activity + i, j->n_layers, DCV_F32}, j->id_activity[i], first, r));
     if (part > 0)
         return DCV_OK;
-    if (v->item < j->shown)
-        DCV_TRY(put_picture(j, v->item, r));
+    if (v->clean->item < j->shown)
+        DCV_TRY(put_picture(j, v->clean->item, r));
     return put_clean(j, v, r);
 }
 
@@ -150,7 +150,7 @@ dcv_status occlusion_put_heatmap(const occlusion_job *j, const occlusion_view *v
                                  dcv_span pixels, int64_t part, int target, dcv_result *r)
 {
     const int64_t w = v->grid.extent[1], all = j->grid.extent[1], h = v->grid.extent[0],
-                  first = heatmap_at(j, v->item, target);
+                  first = heatmap_at(j, v->clean->item, target);
     const int64_t rows = pixels.hi - pixels.lo;
     if (rows > 0)
         DCV_TRY(dcv_put_within(r, j->id_heatmap, first + pixels.lo * all, &(dcv_dims){2, {rows, all}}, s->pixel,

@@ -111,23 +111,12 @@ static dcv_status fill_view(const occlusion_job *j, const dcv_view *v, occlusion
 {
     const size_t layers = (size_t)j->n_layers;
     int *values = dcv_alloc(layers + 1, sizeof *values);
-    o->unit = dcv_alloc((size_t)j->targets.n, sizeof *o->unit);
-    o->work = dcv_alloc(2, sizeof *o->work);
-    o->channel = dcv_alloc(layers, sizeof *o->channel);
-    o->map = dcv_alloc(layers, sizeof *o->map);
-    o->total = dcv_alloc(layers, sizeof *o->total);
     o->layer = values;
-    if (!values || !o->unit || !o->work || !o->channel || !o->map || !o->total)
+    if (!values)
         return DCV_ENOMEM;
     DCV_TRY(occlusion_values(j, v->graph, values));
     o->logits = values[0];
-    for (size_t i = 0; i < layers; i++) {
-        const dcv_map m = dcv_value_map(&v->graph->value[values[i + 1]]);
-        values[i] = values[i + 1];
-        o->map[i] = dcv_alloc((size_t)(m.h * m.w), sizeof **o->map);
-        if (!o->map[i])
-            return DCV_ENOMEM;
-    }
+    memmove(values, values + 1, layers * sizeof *values);
     DCV_TRY(occlusion_grid_make(j, v->dims.d[2], v->dims.d[3], &o->grid));
     const double windows = (double)o->grid.n[0] * o->grid.n[1];
     o->work[0] = o->work[1] = windows * (double)dcv_graph_macs(v->graph);
@@ -151,25 +140,17 @@ dcv_status occlusion_open_view(void *job, dcv_view *v)
     occlusion_view *o = v->own = dcv_alloc(1, sizeof *o);
     if (!o)
         return DCV_ENOMEM;
-    o->item = -1;
     return fill_view(job, v, o);
 }
 
 void occlusion_close_view(void *job, dcv_view *v)
 {
-    const occlusion_job *j = job;
     occlusion_view *o = v->own;
+    (void)job;
     dcv_patch_walk_free(o->walk);
     if (o->owned)
         dcv_patches_free(o->patches);
     occlusion_grid_clear(&o->grid);
-    for (int i = 0; o->map && i < j->n_layers; i++)
-        dcv_free(o->map[i]);
-    dcv_free(o->map);
-    dcv_free(o->unit);
-    dcv_free(o->work);
-    dcv_free(o->channel);
-    dcv_free(o->total);
     dcv_free(o->layer);
     dcv_free(o);
     v->own = NULL;
@@ -219,9 +200,9 @@ static void keep_layer(context *x, int i, const dcv_blob *b)
             best = c;
         }
     }
-    x->v->channel[i] = best;
-    x->v->total[i] = sum_of(x->s->layer + best * cells, cells);
-    memcpy(x->v->map[i], x->s->layer + best * cells, (size_t)cells * sizeof(float));
+    x->v->clean->channel[i] = best;
+    x->v->clean->total[i] = sum_of(x->s->layer + best * cells, cells);
+    memcpy(x->v->clean->map[i], x->s->layer + best * cells, (size_t)cells * sizeof(float));
 }
 
 static void see_clean(void *ctx, int picture, int value, const dcv_blob *b)
@@ -250,13 +231,13 @@ static float total_with(const context *x, int i, const dcv_blob *b, const dcv_sp
 {
     const dcv_map m = dcv_value_map(&x->view->graph->value[x->v->layer[i]]);
     const int block = b->dims->n >= 3 ? b->block : 1;
-    const int64_t c = x->v->channel[i], h = box[0].hi - box[0].lo, w = box[1].hi - box[1].lo;
+    const int64_t c = x->v->clean->channel[i], h = box[0].hi - box[0].lo, w = box[1].hi - box[1].lo;
     const float *lane = b->data + (c / block * h * w) * block + c % block;
     double sum = 0;
     for (int64_t y = 0; y < m.h; y++)
         for (int64_t q = 0; q < m.w; q++) {
             const bool in = y >= box[0].lo && y < box[0].hi && q >= box[1].lo && q < box[1].hi;
-            sum += in ? lane[((y - box[0].lo) * w + q - box[1].lo) * block] : x->v->map[i][y * m.w + q];
+            sum += in ? lane[((y - box[0].lo) * w + q - box[1].lo) * block] : x->v->clean->map[i][y * m.w + q];
         }
     return (float)sum;
 }
@@ -274,7 +255,7 @@ static void see_box(void *ctx, int k, int value, const dcv_blob *b, const dcv_sp
         x->s->top[at] = (int32_t)first_largest(to, n);
         dcv_targets_see(&x->j->targets, g, b, to);
         for (int t = 0; t < x->j->targets.n; t++) {
-            const int64_t c = x->v->unit[t].channel;
+            const int64_t c = x->v->clean->unit[t].channel;
             x->s->score[at * x->j->targets.n + t] = c < 0 ? NAN : to[c];
         }
     }
@@ -339,7 +320,7 @@ static dcv_status walk_windows(context *x, const float *picture, int64_t first, 
     x->s->first = first;
     for (int64_t k = 0; k < last - first; k++) /* what a window does not change is not shown */
         for (int i = 0; i < layers; i++)
-            x->s->activity[k * layers + i] = (float)x->v->total[i];
+            x->s->activity[k * layers + i] = (float)x->v->clean->total[i];
     if (x->v->walk)
         return walk_patches(x, first, last);
     walk_whole(x, picture, first, last);
@@ -368,16 +349,21 @@ static void find_fill(const context *x, const float *picture)
 static dcv_status group(void *ctx, const dcv_view *view, const int64_t *item, int n)
 {
     context *x = ctx;
-    (void)item, (void)n;
+    (void)n;
     x->view = view;
     x->v = view->own;
+    DCV_TRY(occlusion_clean_take(x->j, view, item[0], &x->s->clean));
+    x->v->clean = x->s->clean;
+    if (x->v->walk)
+        dcv_patch_walk_clean_at(x->v->walk, x->v->clean->maps);
     return DCV_OK;
 }
 
 static bool knows(void *ctx, const dcv_view *view, int64_t item)
 {
-    (void)ctx;
-    return ((const occlusion_view *)view->own)->item == item;
+    const context *x = ctx;
+    (void)view, (void)item;
+    return x->v->clean->ready;
 }
 
 /* Sum of the windows' sensitivities that cover a pixel, over their number; 0 where there is none. */
@@ -385,7 +371,7 @@ static void mean_over_windows(const context *x, int target, dcv_span pixels, int
 {
     const occlusion_grid *g = &x->v->grid;
     const int64_t w = g->extent[1], n = (pixels.hi - pixels.lo) * w;
-    const double clean = x->v->unit[target].value;
+    const double clean = x->v->clean->unit[target].value;
     float *count = x->s->pixel;
     memset(x->s->sum, 0, (size_t)n * sizeof *x->s->sum);
     memset(count, 0, (size_t)n * sizeof *count);
@@ -407,7 +393,7 @@ static dcv_status put_heatmaps(const context *x, dcv_span windows)
     const int64_t nx = x->v->grid.n[1];
     const dcv_span rows = {windows.lo / nx, (windows.hi + nx - 1) / nx}, pixels = occlusion_pixels(&x->v->grid, rows);
     for (int t = 0; t < x->j->targets.n; t++) {
-        if (x->v->unit[t].channel >= 0)
+        if (x->v->clean->unit[t].channel >= 0)
             mean_over_windows(x, t, pixels, x->s->first, windows.hi);
         else
             for (int64_t i = 0; i < (pixels.hi - pixels.lo) * x->v->grid.extent[1]; i++)
@@ -423,9 +409,11 @@ static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, i
     context *x = ctx;
     const occlusion_job *j = x->j;
     (void)n, (void)r;
-    if (x->v->item != item[0])
-        dcv_targets_find(&j->targets, view->graph, x->s->value, j->on.net.dataset->entry[item[0]].label, x->v->unit);
-    x->v->item = item[0];
+    if (!x->v->clean->ready) {
+        dcv_targets_find(&j->targets, view->graph, x->s->value, j->on.net.dataset->entry[item[0]].label,
+                         x->v->clean->unit);
+        occlusion_clean_ready(x->j, x->v->clean);
+    }
     find_fill(x, picture[0]);
     const dcv_span windows = occlusion_part(j, &x->v->grid, x->part);
     const int64_t nx = x->v->grid.n[1];

@@ -3,8 +3,8 @@
  *   bench_windows MODEL.onnx strict|fast PATCH STRIDE [ROUNDS [layers]]
  *
  * Prints least milliseconds of the processor a window (steady state: heads made), the speed-up, the bound by
- * multiply-adds and the share of it; with `layers` also where the time of all windows goes, by operator of heads and
- * tail, and by head. */
+ * multiply-adds and the share of it, and memory; with `layers` also where the time of all windows goes, by operator of
+ * heads and tail, and by head. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +92,12 @@ static dcv_status open_bench(bench *b, const char *file, dcv_precision precision
     dcv_free(seen);
     DCV_TRY(dcv_walk_new(b->engine, &b->whole));
     DCV_TRY(dcv_patches_attach(b->patches, b->engine));
-    return dcv_patch_walk_new(b->patches, &b->walk);
+    DCV_TRY(dcv_patch_walk_new(b->patches, &b->walk));
+    float *maps = dcv_alloc(dcv_patches_clean_floats(b->patches), sizeof *maps);
+    if (!maps)
+        return DCV_ENOMEM;
+    dcv_patch_walk_clean_at(b->walk, maps);
+    return DCV_OK;
 }
 
 static void run_whole(const bench *b, int n, dcv_observe_fn fn, void *ctx)
@@ -201,6 +206,23 @@ static dcv_status show_layers(const bench *b)
     return DCV_OK;
 }
 
+/* What it takes: clean maps, a thread's memory, weights that heads and tail pack beside those of whole walks. */
+static void show_memory(const bench *b)
+{
+    const dcv_patches *p = b->patches;
+    size_t own = 0;
+    int made = 0;
+    for (int h = 0; h < p->n_class[0] * p->n_class[1]; h++) {
+        made += p->head[h].engine != NULL;
+        own += p->head[h].engine ? dcv_engine_packed_bytes(p->head[h].engine) : 0;
+    }
+    own += p->tail.engine ? dcv_engine_packed_bytes(p->tail.engine) : 0;
+    printf("MiB: clean maps %.1f, a whole walk %.1f, a thread's windows %.1f; weights %.1f, more in %d heads %.1f\n",
+           (double)dcv_patches_clean_floats(p) / 262144, (double)dcv_walk_bytes(b->engine) / 1048576,
+           (double)dcv_patch_walk_bytes(p) / 1048576, (double)dcv_engine_packed_bytes(b->engine) / 1048576, made,
+           (double)own / 1048576);
+}
+
 static dcv_status time_all(const bench *b, int rounds, const char *file, const char *precision)
 {
     const int all = b->n[0] * b->n[1], some = all < FULL_WINDOWS ? all : FULL_WINDOWS;
@@ -222,6 +244,7 @@ static dcv_status time_all(const bench *b, int rounds, const char *file, const c
     }
     printf("%s %s: %d windows, ms a window: full %.3f, incremental %.3f; speed-up %.2f, bound %.2f, share %.3f\n", file,
            precision, all, full, part, full / part, bound, full / part / bound);
+    show_memory(b);
     return DCV_OK;
 }
 

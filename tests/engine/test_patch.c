@@ -253,6 +253,7 @@ typedef struct walks {
     dcv_patch_walk *patch;
     dcv_engine *full, *clean;
     dcv_walk *whole, *kept;
+    float *maps;
 } walks;
 
 static void open_walks(const net *n, dcv_backend_kind b, dcv_precision precision, const dcv_span *const window[2],
@@ -280,6 +281,8 @@ static void open_walks(const net *n, dcv_backend_kind b, dcv_precision precision
     CHECK_OK(dcv_walk_new(w->full, &w->whole));
     CHECK_OK(dcv_patches_attach(w->p, w->clean));
     CHECK_OK(dcv_patch_walk_new(w->p, &w->patch));
+    w->maps = dcv_alloc(dcv_patches_clean_floats(w->p), sizeof *w->maps);
+    dcv_patch_walk_clean_at(w->patch, w->maps);
     dcv_free(values);
 }
 
@@ -287,6 +290,7 @@ static void close_walks(walks *w)
 {
     dcv_patch_walk_free(w->patch);
     dcv_patches_free(w->p);
+    dcv_free(w->maps);
     dcv_walk_free(w->whole);
     dcv_walk_free(w->kept);
     dcv_engine_free(w->full);
