@@ -255,6 +255,7 @@ static dcv_status plan(dcv_adjoint *a, const dcv_conv_desc *forward)
         by_narrow(a);
         break;
     case DCV_ADJOINT_FLIPPED:
+        t.precision = DCV_STRICT; /* Winograd's weights would be kept a second time */
         return by_convolution(a, &t);
     case DCV_ADJOINT_MIRROR:
         return by_mirror(a);

@@ -8,7 +8,7 @@
 
 #include "deconvoy/engine.h"
 
-typedef enum dcv_act { DCV_ACT_NONE, DCV_ACT_RELU, DCV_ACT_CLIP } dcv_act; /* fused activation */
+typedef enum dcv_act { DCV_ACT_NONE, DCV_ACT_RELU, DCV_ACT_CLIP, DCV_ACT_LEAKY } dcv_act; /* fused activation */
 
 typedef struct dcv_conv_desc {
     bool transposed;        /* see transposed.h */
@@ -20,7 +20,8 @@ typedef struct dcv_conv_desc {
     dcv_window win[DCV_MAX_SPACE];
     bool has_bias, add; /* add: y = act(conv + bias + y), y given by the caller */
     dcv_act act;
-    float act_lo, act_hi; /* DCV_ACT_CLIP; act_lo <= 0 <= act_hi, so that lanes past oc stay 0 */
+    float act_lo, act_hi; /* DCV_ACT_CLIP: act_lo <= 0 <= act_hi, so that lanes past oc stay 0; DCV_ACT_LEAKY: act_lo
+                             is what negative numbers are multiplied by */
     dcv_precision precision;
     int x_block, y_block;       /* layouts: 1, 8 or 16; as layout() says */
     int64_t x_stride, y_stride; /* floats from a picture to the next */
@@ -39,6 +40,8 @@ typedef struct dcv_backend {
     void (*one_thread)(void);
     /* Channel block that this machine's kernels like: 1, 8 or 16. */
     int (*block)(void);
+    /* Kernels of our own may use: 0 none, 1 AVX2, 2 AVX-512, in these blocks. */
+    int (*own)(void);
     /* Blocks this back end wants for d (x_block, y_block and strides of d are ignored). */
     void (*layout)(const dcv_conv_desc *d, int *x_block, int *y_block);
     /* DCV_ENOMEM; DCV_EINTERNAL if the library refuses. */
@@ -56,8 +59,8 @@ typedef struct dcv_backend {
     /* bias: [oc padded to y_block, 0 past oc] or NULL.  scratch: 64-byte aligned, this thread's. */
     void (*run)(dcv_conv_call *call, const float *x, const void *packed, const float *bias, float *y, void *scratch);
     /* NULL, or the same for n pictures that lie x_stride and y_stride floats apart; of a convolution made for one. */
-    void (*run_some)(dcv_conv_call *call, int n, const float *x, int64_t x_stride, const void *packed, const float *bias,
-                     float *y, int64_t y_stride, void *scratch);
+    void (*run_some)(dcv_conv_call *call, int n, const float *x, int64_t x_stride, const void *packed,
+                     const float *bias, float *y, int64_t y_stride, void *scratch);
     const char *(*kernel)(const dcv_conv *c); /* name of the kernel that was chosen, for bench --layers */
 } dcv_backend;
 

@@ -62,6 +62,11 @@ static int block(void)
     return 1;
 }
 
+static int own(void)
+{
+    return 0;
+}
+
 static void layout(const dcv_conv_desc *d, int *x_block, int *y_block)
 {
     (void)d;
@@ -215,6 +220,13 @@ DCV_CLONES static void finish(const dcv_conv_desc *d, float b, int64_t n, float 
 {
     const float lo = d->act == DCV_ACT_NONE ? -INFINITY : d->act == DCV_ACT_RELU ? 0 : d->act_lo;
     const float hi = d->act == DCV_ACT_CLIP ? d->act_hi : INFINITY;
+    if (d->act == DCV_ACT_LEAKY) {
+        for (int64_t i = 0; i < n; i++) {
+            const float v = y[i] + b;
+            y[i] = v < 0 ? d->act_lo * v : v;
+        }
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         float v = y[i] + b;
         v = v < lo ? lo : v;
@@ -313,6 +325,7 @@ const dcv_backend dcv_backend_blas = {
     .limit = limit,
     .one_thread = one_thread,
     .block = block,
+    .own = own,
     .layout = layout,
     .conv_new = conv_new,
     .conv_free = conv_free,

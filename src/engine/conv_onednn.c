@@ -96,15 +96,18 @@ static bool has_avx512(void)
     return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
 }
 
+static bool has_avx2(void)
+{
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2;
+}
+
 static const char *numerics(void)
 {
     static char text[64];
     const dnnl_version_t *v = dnnl_version();
-    const unsigned isa = dnnl_get_effective_cpu_isa();
-    const bool avx2 = (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2;
     snprintf(text, sizeof text, "onednn %d.%d.%d %s", v->major, v->minor, v->patch,
              has_avx512() ? "avx512"
-             : avx2       ? "avx2"
+             : has_avx2() ? "avx2"
                           : "generic");
     return text;
 }
@@ -119,6 +122,11 @@ static dcv_status limit(int set)
 static int block(void)
 {
     return has_avx512() ? 16 : dnnl_get_effective_cpu_isa() ? 8 : 1;
+}
+
+static int own(void)
+{
+    return has_avx512() ? 2 : has_avx2();
 }
 
 /* ---- shapes ---- */
@@ -241,6 +249,8 @@ static dnnl_status_t attributes(const dcv_conv_desc *d, dnnl_primitive_attr_t *a
         st = dnnl_post_ops_append_sum(ops, 1);
     if (st == dnnl_success && d->act == DCV_ACT_RELU)
         st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
+    if (st == dnnl_success && d->act == DCV_ACT_LEAKY)
+        st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, d->act_lo, 0);
     if (st == dnnl_success && d->act == DCV_ACT_CLIP)
         st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_clip, d->act_lo, d->act_hi);
     if (st == dnnl_success)
@@ -313,7 +323,9 @@ static bool is_slow(const_dnnl_primitive_desc_t pd)
 
 static bool goes_to_winograd(const dcv_conv_desc *d)
 {
-    return has_avx512() && d->precision == DCV_FAST && dcv_winograd_takes(d);
+    if (d->precision != DCV_FAST)
+        return false;
+    return own() == 2 ? dcv_winograd_takes(d) : own() == 1 && dcv_winograd8_takes(d);
 }
 
 static bool goes_to_tiles(const dcv_conv_desc *d)
@@ -385,7 +397,7 @@ static dcv_status build(dcv_conv *c)
     if (c->wound || c->tiled) {
         DCV_CHECK(c->d.x_block == (c->d.ic <= PLAIN_IC ? 1 : block()) && c->d.y_block == block());
         dcv_tile_plan(&c->d, &c->tile);
-        dcv_winograd_plan(&c->d, &c->winograd);
+        (own() == 1 ? dcv_winograd8_plan : dcv_winograd_plan)(&c->d, &c->winograd);
         return DCV_OK;
     }
     dcv_conv_desc one = c->d;
@@ -615,7 +627,7 @@ static void run_some(dcv_conv_call *call, int n, const float *x, int64_t x_strid
 static const char *kernel(const dcv_conv *c)
 {
     if (c->wound)
-        return "winograd_4x3:avx512";
+        return c->winograd.lanes == 8 ? "winograd_4x3:avx2" : "winograd_4x3:avx512";
     return c->tiled ? "tile:avx512" : implementation(c->pd);
 }
 
@@ -625,6 +637,7 @@ const dcv_backend dcv_backend_onednn = {
     .limit = limit,
     .one_thread = one_thread,
     .block = block,
+    .own = own,
     .layout = layout,
     .conv_new = conv_new,
     .conv_free = conv_free,

@@ -8,10 +8,11 @@
 #include "engine/ops/clip.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/gemm.h"
+#include "engine/ops/relu.h"
 #include "engine/plan.h"
 #include "engine/transposed.h"
 
-static const int64_t many_weights = INT64_C(1) << 18;
+static const int64_t many_weights = INT64_C(1) << 18, small_map = 256;
 
 bool dcv_plan_is(const dcv_engine *e, int node, const char *op)
 {
@@ -87,12 +88,28 @@ static bool follows_group(const dcv_engine *e, int node)
     return any;
 }
 
+/* A transposed convolution of so small a map, and with so many weights, that several pictures are needed to fill tiles
+ * and to make reading the weights worth while (generators begin so); and what its small map goes through. */
+static bool is_small(const dcv_engine *e, int node)
+{
+    const dcv_node *nd = &e->g->node[node];
+    const dcv_dims *x = &e->g->value[nd->in[0]].dims, *y = &e->g->value[nd->out[0]].dims;
+    if (x->n != 4 || y->n != 4 || x->d[0] != 1)
+        return false;
+    if (dcv_plan_is(e, node, "ConvTranspose"))
+        return x->d[2] * x->d[3] <= small_map && dcv_count(&e->g->value[nd->in[1]].dims) >= many_weights;
+    const int p = e->g->value[nd->in[0]].producer;
+    const bool along = dcv_plan_is(e, node, "BatchNormalization") ||
+                       (nd->op->flags & DCV_OP_ELEMENTWISE && nd->op->flags & DCV_OP_ACTIVATION);
+    return along && p >= 0 && e->grouped[p] && y->d[2] * y->d[3] <= 4 * small_map;
+}
+
 /* With o.together: a convolution whose weights do not stay in a cache, and all that follows one. */
 static bool goes_together(const dcv_engine *e, int node)
 {
     const dcv_node *nd = &e->g->node[node];
     if (!e->o.together)
-        return false;
+        return is_small(e, node);
     for (int i = 0; i < nd->n_in; i++) {
         const int p = nd->in[i] >= 0 ? e->g->value[nd->in[i]].producer : -1;
         if (p >= 0 && e->grouped[p])
@@ -183,7 +200,7 @@ static bool take_sum(dcv_engine *e, int head, int node)
     const dcv_node *nd = &e->g->node[node];
     if ((!dcv_plan_is(e, node, "Add") && !dcv_plan_is(e, node, "Sum")) || nd->n_in != 2)
         return false;
-    if (dcv_plan_conv(e, head, &d) && d.transposed && !dcv_transposed_adds(&d))
+    if (dcv_plan_conv(e, head, &d) && d.transposed && !dcv_transposed_adds(e->o.backend, &d))
         return false;
     const int mine = e->g->node[e->chain[head].last].out[0];
     const int addend = nd->in[0] == mine ? nd->in[1] : nd->in[0];
@@ -198,7 +215,7 @@ static bool take_sum(dcv_engine *e, int head, int node)
     return true;
 }
 
-static void take_act(dcv_engine *e, int head, int node)
+static void take_act(dcv_engine *e, int head, int node, bool conv)
 {
     dcv_chain *c = &e->chain[head];
     if (dcv_plan_is(e, node, "Relu")) {
@@ -210,6 +227,9 @@ static void take_act(dcv_engine *e, int head, int node)
         c->act_kind = DCV_ACT_CLIP;
         c->lo = a->lo;
         c->hi = a->hi;
+    } else if (conv && dcv_plan_is(e, node, "LeakyRelu")) {
+        c->act_kind = DCV_ACT_LEAKY;
+        c->lo = dcv_leakyrelu_slope(&e->g->node[node]);
     } else {
         return;
     }
@@ -225,7 +245,7 @@ static void grow(dcv_engine *e, int head, bool conv)
     if (n >= 0 && conv && take_sum(e, head, n))
         n = next(e, &e->chain[head]);
     if (n >= 0 && (conv || e->level[n] == e->level[head])) /* a group's product stays in the group's level */
-        take_act(e, head, n);
+        take_act(e, head, n, conv);
 }
 
 void dcv_plan_chains(dcv_engine *e)

@@ -84,7 +84,7 @@ static dcv_status conv_step(dcv_engine *e, int node, dcv_conv_desc *d)
     d->act = c->act_kind;
     d->act_lo = c->lo;
     d->act_hi = c->hi;
-    d->together = e->level[c->last] % 2 ? e->o.together : 0;
+    d->together = e->level[c->last] % 2 == 0 ? 0 : e->o.together ? e->o.together : DCV_GROUP;
     const dcv_backend *back = d->transposed ? dcv_transposed_of(e->o.backend) : e->back;
     back->layout(d, &d->x_block, &d->y_block);
     dcv_step *s = dcv_plan_add_step(e, DCV_STEP_CONV, node, 0, 1, 1);

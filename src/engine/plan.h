@@ -24,7 +24,7 @@ typedef struct dcv_chain {
     int sum, addend; /* Add fused in and the value that it adds, or -1 */
     int act;         /* activation fused in, or -1 */
     dcv_act act_kind;
-    float lo, hi; /* of a clip */
+    float lo, hi; /* of a clip; lo: the slope of a LeakyRelu */
     int last;     /* the node whose output the chain makes; the node itself where nothing is fused */
 } dcv_chain;
 

@@ -171,6 +171,9 @@ DCV_TILE __m512 end(const dcv_tile *t, __m512 v)
 {
     if (t->d.act == DCV_ACT_RELU)
         return _mm512_max_ps(_mm512_setzero_ps(), v);
+    if (t->d.act == DCV_ACT_LEAKY)
+        return _mm512_mask_mul_ps(v, _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LT_OQ), v,
+                                  _mm512_set1_ps(t->d.act_lo));
     if (t->d.act == DCV_ACT_CLIP)
         return _mm512_min_ps(_mm512_set1_ps(t->d.act_hi), _mm512_max_ps(_mm512_set1_ps(t->d.act_lo), v));
     return v;

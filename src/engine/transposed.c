@@ -4,15 +4,17 @@
 #include <math.h>
 #include <string.h>
 #include "engine/adjoint.h"
+#include "engine/transposed_avx2.h"
 #include "engine/vector.h"
 
-typedef enum form { FLIPPED, ADJOINT } form;
+typedef enum form { FLIPPED, OWN, ADJOINT } form;
 
 struct dcv_conv {
     dcv_conv_desc d, mirror;
     const dcv_backend *back;
     form kind;
     dcv_conv *conv;       /* FLIPPED */
+    dcv_transposed8 own;  /* OWN */
     dcv_adjoint *adjoint; /* ADJOINT */
 };
 
@@ -55,10 +57,25 @@ static bool flipped(const dcv_conv_desc *d, dcv_conv_desc *t)
     return true;
 }
 
-bool dcv_transposed_adds(const dcv_conv_desc *d)
+/* As kernels of our own take it.  The stride along an axis of one cell does not matter: the longest one makes each
+ * cell of the output a class of its own, so that it is a product. */
+static bool owned(const dcv_backend *back, const dcv_conv_desc *d, dcv_conv_desc *t)
+{
+    bool strided = false;
+    *t = *d;
+    for (int i = 0; i < d->n_space; i++) {
+        dcv_window *w = &t->win[i];
+        if (d->in[i] == 1)
+            w->stride = (w->kernel - 1) * w->dilation + 1;
+        strided = strided || w->stride > 1;
+    }
+    return back->own() == 1 && strided && dcv_transposed8_takes(t);
+}
+
+bool dcv_transposed_adds(dcv_backend_kind kind, const dcv_conv_desc *d)
 {
     dcv_conv_desc t;
-    return flipped(d, &t);
+    return owned(dcv_backend_of(kind), d, &t) || flipped(d, &t);
 }
 
 /* ---- life ---- */
@@ -66,6 +83,10 @@ bool dcv_transposed_adds(const dcv_conv_desc *d)
 static void layout(const dcv_backend *back, const dcv_conv_desc *d, int *x_block, int *y_block)
 {
     dcv_conv_desc t;
+    if (owned(back, d, &t)) {
+        *x_block = *y_block = 8;
+        return;
+    }
     if (flipped(d, &t)) {
         back->layout(&t, x_block, y_block);
         return;
@@ -88,6 +109,11 @@ static dcv_status build(dcv_conv *c)
 {
     dcv_conv_desc t;
     c->mirror = dcv_transposed_mirror(&c->d);
+    if (owned(c->back, &c->d, &t)) {
+        c->kind = OWN;
+        dcv_transposed8_plan(&t, &c->own);
+        return DCV_OK;
+    }
     if (flipped(&c->d, &t)) {
         c->kind = FLIPPED;
         return c->back->conv_new(&t, &c->conv);
@@ -115,7 +141,7 @@ static dcv_status conv_new(const dcv_backend *back, const dcv_conv_desc *d, dcv_
 /* The convolution of the back end that does the work, or NULL. */
 static const dcv_conv *inner(const dcv_conv *c)
 {
-    return c->kind == FLIPPED ? c->conv : c->adjoint->conv;
+    return c->kind == FLIPPED ? c->conv : c->kind == ADJOINT ? c->adjoint->conv : NULL;
 }
 
 static void call_free(dcv_conv_call *call)
@@ -145,6 +171,8 @@ static dcv_status call_new(const dcv_conv *c, dcv_conv_call **out)
 
 static size_t packed_bytes(const dcv_conv *c)
 {
+    if (c->kind == OWN)
+        return dcv_transposed8_packed_bytes(&c->own);
     return c->kind == FLIPPED ? c->back->packed_bytes(c->conv) : c->adjoint->packed_bytes;
 }
 
@@ -152,12 +180,16 @@ static bool same_packing(const dcv_conv *a, const dcv_conv *b)
 {
     if (a->kind != b->kind || a->back != b->back || a->d.groups != b->d.groups)
         return false;
+    if (a->kind == OWN)
+        return dcv_transposed8_same_packing(&a->own, &b->own);
     return a->kind == FLIPPED ? a->back->same_packing(a->conv, b->conv)
                               : dcv_adjoint_same_packing(a->adjoint, b->adjoint);
 }
 
 static size_t scratch_bytes(const dcv_conv *c)
 {
+    if (c->kind == OWN)
+        return dcv_transposed8_scratch_bytes(&c->own);
     return c->kind == FLIPPED ? c->back->scratch_bytes(c->conv) : c->adjoint->scratch_bytes;
 }
 
@@ -180,6 +212,10 @@ static float *scaled(const dcv_conv *c, const float *w, const float *scale)
 
 static dcv_status pack(const dcv_conv *c, const float *w, const float *scale, void *packed)
 {
+    if (c->kind == OWN) {
+        dcv_transposed8_pack(&c->own, w, scale, packed);
+        return DCV_OK;
+    }
     float *own = scale ? scaled(c, w, scale) : NULL;
     if (scale && !own)
         return DCV_ENOMEM;
@@ -192,45 +228,65 @@ static dcv_status pack(const dcv_conv *c, const float *w, const float *scale, vo
 
 /* ---- running ---- */
 
-/* n cells of all lanes of a block. */
-DCV_INLINE void finish_block(const float *bias, float lo, float hi, int64_t n, int lanes, float *y)
+/* What an activation does: slope times negative numbers, then limits. */
+typedef struct bend {
+    float slope, lo, hi;
+} bend;
+
+static bend bend_of(const dcv_conv_desc *d)
 {
-    for (int64_t i = 0; i < n; i++)
-        for (int l = 0; l < lanes; l++) {
-            float v = y[i * lanes + l] + bias[l];
-            v = v < lo ? lo : v;
-            y[i * lanes + l] = v > hi ? hi : v;
-        }
+    return (bend){.slope = d->act == DCV_ACT_LEAKY ? d->act_lo : 1,
+                  .lo = d->act == DCV_ACT_RELU   ? 0
+                        : d->act == DCV_ACT_CLIP ? d->act_lo
+                                                 : -INFINITY,
+                  .hi = d->act == DCV_ACT_CLIP ? d->act_hi : INFINITY};
 }
 
-DCV_CLONES static void finish_lanes(const float *bias, float lo, float hi, int64_t n, int lanes, float *y)
+DCV_INLINE float bent(bend f, float v)
+{
+    v = v < 0 ? f.slope * v : v;
+    v = v < f.lo ? f.lo : v;
+    return v > f.hi ? f.hi : v;
+}
+
+/* n cells of all lanes of a block. */
+DCV_INLINE void finish_block(const float *bias, bend f, int64_t n, int lanes, float *y)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int l = 0; l < lanes; l++)
+            y[i * lanes + l] = bent(f, y[i * lanes + l] + bias[l]);
+}
+
+DCV_CLONES static void finish_lanes(const float *bias, bend f, int64_t n, int lanes, float *y)
 {
     if (lanes == 16)
-        finish_block(bias, lo, hi, n, 16, y);
+        finish_block(bias, f, n, 16, y);
     else if (lanes == 8)
-        finish_block(bias, lo, hi, n, 8, y);
+        finish_block(bias, f, n, 8, y);
     else
-        finish_block(bias, lo, hi, n, 1, y);
+        finish_block(bias, f, n, 1, y);
 }
 
 /* y = act(y + bias) */
 static void finish(const dcv_conv_desc *d, const float *bias, float *y)
 {
     static const float none[16];
-    const float lo = d->act == DCV_ACT_NONE ? -INFINITY : d->act == DCV_ACT_RELU ? 0 : d->act_lo;
-    const float hi = d->act == DCV_ACT_CLIP ? d->act_hi : INFINITY;
     int64_t cells = 1;
     for (int i = 0; i < d->n_space; i++)
         cells *= d->out[i];
     if (!bias && d->act == DCV_ACT_NONE)
         return;
     for (int64_t c = 0; c < d->oc; c += d->y_block)
-        finish_lanes(bias ? bias + c : none, lo, hi, cells, d->y_block, y + c * cells);
+        finish_lanes(bias ? bias + c : none, bend_of(d), cells, d->y_block, y + c * cells);
 }
 
 static void run(dcv_conv_call *call, const float *x, const void *packed, const float *bias, float *y, void *scratch)
 {
     const dcv_conv *c = call->c;
+    if (c->kind == OWN) {
+        dcv_transposed8_run(&c->own, 1, x, 0, packed, bias, y, 0, scratch);
+        return;
+    }
     if (c->kind == FLIPPED) {
         c->back->run(call->inner, x, packed, bias, y, scratch);
         return;
@@ -243,6 +299,10 @@ static void run_some(dcv_conv_call *call, int n, const float *x, int64_t x_strid
                      const float *bias, float *y, int64_t y_stride, void *scratch)
 {
     const dcv_conv *c = call->c;
+    if (c->kind == OWN) {
+        dcv_transposed8_run(&c->own, n, x, x_stride, packed, bias, y, y_stride, scratch);
+        return;
+    }
     if (c->kind == FLIPPED && c->back->run_some) {
         c->back->run_some(call->inner, n, x, x_stride, packed, bias, y, y_stride, scratch);
         return;
@@ -253,6 +313,8 @@ static void run_some(dcv_conv_call *call, int n, const float *x, int64_t x_strid
 
 static const char *kernel(const dcv_conv *c)
 {
+    if (c->kind == OWN)
+        return "transposed:avx2";
     return c->kind == FLIPPED ? c->back->kernel(c->conv) : dcv_adjoint_kernel(c->adjoint);
 }
 

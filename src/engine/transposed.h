@@ -19,6 +19,6 @@ const dcv_backend *dcv_transposed_of(dcv_backend_kind kind);
 dcv_conv_desc dcv_transposed_mirror(const dcv_conv_desc *d);
 
 /* Can what is added be fused in? */
-bool dcv_transposed_adds(const dcv_conv_desc *d);
+bool dcv_transposed_adds(dcv_backend_kind kind, const dcv_conv_desc *d);
 
 #endif

@@ -6,53 +6,9 @@
 #include <string.h>
 #include "engine/tile.h"
 #include "engine/winograd.h"
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-
 enum { B = 16, GROUP = 64, OUT = 4, IN = 6, POINTS = IN * IN };
 
-/* Small maps with many channels: reading 36 numbers for 9 weights takes longer than the sums saved. */
-bool dcv_winograd_takes(const dcv_conv_desc *d)
-{
-    if (d->groups != 1 || d->n_space != 2 || d->ic < B || d->oc % GROUP)
-        return false;
-    for (int i = 0; i < 2; i++)
-        if (d->win[i].kernel != 3 || d->win[i].stride != 1 || d->win[i].dilation != 1)
-            return false;
-    const int64_t cells = d->out[0] * d->out[1] * (d->together > 1 ? d->together : 1);
-    return cells > 64 || (d->ic * d->oc < 256 * 256 && cells >= 36);
-}
-
-void dcv_winograd_plan(const dcv_conv_desc *d, dcv_winograd *t)
-{
-    *t = (dcv_winograd){.d = *d,
-                        .ic_blocks = (d->ic + B - 1) / B,
-                        .oc_blocks = d->oc / B,
-                        .down = (d->out[0] + OUT - 1) / OUT,
-                        .across = (d->out[1] + OUT - 1) / OUT};
-    const int64_t all = t->down * t->across * (d->together > 1 ? d->together : 1);
-    /* Few tiles at a time stay in the second cache; more where the weights are read from far away each time. */
-    t->batch = POINTS * d->ic * d->oc > (int64_t)4 << 20 ? 49 : 21;
-    t->batch = t->batch < all ? t->batch : all;
-}
-
-static int64_t v_floats(const dcv_winograd *t)
-{
-    return POINTS * t->ic_blocks * t->batch * B;
-}
-
-size_t dcv_winograd_packed_bytes(const dcv_winograd *t)
-{
-    return (size_t)(POINTS * t->oc_blocks * t->ic_blocks * B * B) * sizeof(float);
-}
-
-size_t dcv_winograd_scratch_bytes(const dcv_winograd *t)
-{
-    return (size_t)(v_floats(t) + POINTS * t->oc_blocks * t->batch * B) * sizeof(float);
-}
-
-/* G g G' of one 3x3 kernel. */
-static void transform_weights(const float *g, double scale, float to[POINTS])
+void dcv_winograd_weights(const float *g, double scale, float to[POINTS])
 {
     static const double table[IN][3] = {{1.0 / 4, 0, 0},
                                         {-1.0 / 6, -1.0 / 6, -1.0 / 6},
@@ -76,14 +32,66 @@ static void transform_weights(const float *g, double scale, float to[POINTS])
         }
 }
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+/* Small maps with many channels: reading 36 numbers for 9 weights takes longer than the sums saved. */
+bool dcv_winograd_takes(const dcv_conv_desc *d)
+{
+    if (d->groups != 1 || d->n_space != 2 || d->ic < B || d->oc % GROUP)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (d->win[i].kernel != 3 || d->win[i].stride != 1 || d->win[i].dilation != 1)
+            return false;
+    const int64_t cells = d->out[0] * d->out[1] * (d->together > 1 ? d->together : 1);
+    return cells > 64 || (d->ic * d->oc < 256 * 256 && cells >= 36);
+}
+
+void dcv_winograd_plan(const dcv_conv_desc *d, dcv_winograd *t)
+{
+    *t = (dcv_winograd){.d = *d,
+                        .lanes = B,
+                        .ic_blocks = (d->ic + B - 1) / B,
+                        .oc_blocks = d->oc / B,
+                        .down = (d->out[0] + OUT - 1) / OUT,
+                        .across = (d->out[1] + OUT - 1) / OUT};
+    const int64_t all = t->down * t->across * (d->together > 1 ? d->together : 1);
+    /* Few tiles at a time stay in the second cache; more where the weights are read from far away each time. */
+    t->batch = POINTS * d->ic * d->oc > (int64_t)4 << 20 ? 49 : 21;
+    t->batch = t->batch < all ? t->batch : all;
+}
+
+static int64_t v_floats(const dcv_winograd *t)
+{
+    return POINTS * t->ic_blocks * t->batch * B;
+}
+
+size_t dcv_winograd_packed_bytes(const dcv_winograd *t)
+{
+    if (t->lanes == 8)
+        return dcv_winograd8_packed_bytes(t);
+    return (size_t)(POINTS * t->oc_blocks * t->ic_blocks * B * B) * sizeof(float);
+}
+
+size_t dcv_winograd_scratch_bytes(const dcv_winograd *t)
+{
+    if (t->lanes == 8)
+        return dcv_winograd8_scratch_bytes(t);
+    return (size_t)(v_floats(t) + POINTS * t->oc_blocks * t->batch * B) * sizeof(float);
+}
+
 void dcv_winograd_pack(const dcv_winograd *t, const float *w, const float *scale, float *packed)
 {
+    if (t->lanes == 8) {
+        dcv_winograd8_pack(t, w, scale, packed);
+        return;
+    }
     const int64_t ic = t->d.ic, wide = t->ic_blocks * B, point = t->oc_blocks * B * wide;
     memset(packed, 0, dcv_winograd_packed_bytes(t));
     for (int64_t o = 0; o < t->d.oc; o++)
         for (int64_t i = 0; i < ic; i++) {
             float u[POINTS];
-            transform_weights(w + (o * ic + i) * 9, scale ? (double)scale[o] : 1, u);
+            dcv_winograd_weights(w + (o * ic + i) * 9, scale ? (double)scale[o] : 1, u);
             float *to = packed + (o / GROUP * wide + i) * GROUP + o % GROUP;
             for (int k = 0; k < POINTS; k++)
                 to[k * point] = u[k];
@@ -173,6 +181,9 @@ DCV_WINO __m512 activate(const dcv_conv_desc *d, __m512 v)
 {
     if (d->act == DCV_ACT_RELU)
         return _mm512_max_ps(_mm512_setzero_ps(), v);
+    if (d->act == DCV_ACT_LEAKY)
+        return _mm512_mask_mul_ps(v, _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LT_OQ), v,
+                                  _mm512_set1_ps(d->act_lo));
     if (d->act == DCV_ACT_CLIP)
         return _mm512_min_ps(_mm512_set1_ps(d->act_hi), _mm512_max_ps(_mm512_set1_ps(d->act_lo), v));
     return v;
@@ -229,6 +240,10 @@ static void multiply(const dcv_winograd *t, int64_t n, const float *v, const flo
 void dcv_winograd_run_some(const dcv_winograd *t, int pictures, const float *x, int64_t x_stride, const float *packed,
                            const float *bias, float *y, int64_t y_stride, float *scratch)
 {
+    if (t->lanes == 8) {
+        dcv_winograd8_run_some(t, pictures, x, x_stride, packed, bias, y, y_stride, scratch);
+        return;
+    }
     const int64_t all = pictures * t->down * t->across;
     float *m = scratch + v_floats(t);
     for (int64_t first = 0; first < all; first += t->batch) {

@@ -5,6 +5,7 @@
 #include <math.h>
 #include "engine/ops/gate.h"
 #include "engine/ops/map.h"
+#include "engine/ops/relu.h"
 
 typedef struct leaky_attr {
     double alpha;
@@ -12,6 +13,11 @@ typedef struct leaky_attr {
 
 static const dcv_field leaky_fields[] = {
     {"alpha", DCV_FIELD_REAL, DCV_AT(leaky_attr, alpha), .dflt = "0.01", .help = "slope below 0"}, DCV_FIELDS_END};
+
+float dcv_leakyrelu_slope(const dcv_node *nd)
+{
+    return (float)((const leaky_attr *)nd->attr)->alpha;
+}
 
 DCV_CLONES static void relu(const void *attr, int64_t n, const float *x, float *y)
 {
