@@ -10,9 +10,9 @@
 
 enum { STEP = 11 }; /* of the maps' subsample */
 
-static const char *const nets[] = {"alexnet",      "zfnet",         "vgg16",    "googlenet",
-                                   "inception_v3", "squeezenet1_1", "resnet18", "resnet50",
-                                   "densenet121",  "mobilenet_v2",  "thrice"};
+static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
+                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2",
+                                   "thrice",        "segnet",   "unet",     "superres"};
 
 typedef struct net {
     dcv_model *model;

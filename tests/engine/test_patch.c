@@ -7,7 +7,8 @@
 #include "engine/patch.h"
 
 static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
-                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2"};
+                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2",
+                                   "segnet",        "unet",     "superres"};
 
 enum { MOST_WINDOWS = 64, CHANNELS = 3, CALL = 44 }; /* windows of a call */
 

@@ -7,7 +7,8 @@
 #include "engine/plan.h"
 
 static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
-                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2"};
+                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2",
+                                   "segnet",        "unet",     "superres"};
 
 typedef struct net {
     const char *name;

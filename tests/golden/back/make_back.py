@@ -17,7 +17,7 @@ from torch.nn import functional as F
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent / "models"
 NETS = ["alexnet", "zfnet", "vgg16", "googlenet", "inception_v3", "squeezenet1_1",
-        "resnet18", "resnet50", "densenet121", "mobilenet_v2", "thrice"]
+        "resnet18", "resnet50", "densenet121", "mobilenet_v2", "thrice", "segnet", "unet", "superres"]
 RULES = ["gradient", "deconvnet", "guided_backprop"]
 STEP = 11      # every 11th number of a map is kept
 NOISE = 2e-7   # of each tensor's rms
@@ -42,6 +42,38 @@ class Activation(torch.autograd.Function):
         else:
             r = torch.where(gate, r.clamp(min=0), 0)
         return r, None, None, None
+
+
+class Leaky(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, slope, rule):
+        ctx.save_for_backward(torch.where(x > 0, 1.0, slope.expand_as(x)).to(x.dtype))
+        ctx.rule = rule
+        return torch.where(x > 0, x, slope * x)
+
+    @staticmethod
+    def backward(ctx, r):
+        slope, = ctx.saved_tensors
+        if ctx.rule == "gradient":
+            r = r * slope
+        elif ctx.rule == "deconvnet":
+            r = r.clamp(min=0)
+        else:
+            r = torch.where(slope != 0, r.clamp(min=0), 0)
+        return r, None, None
+
+
+def unpooled(x, at, a):
+    """Cells go to their flat places in N*C*H*W of what kernel and strides lead to."""
+    k, s = a["kernel_shape"], a.get("strides", [1, 1])
+    size = [*x.shape[:2], *((n - 1) * t + w for n, t, w in zip(x.shape[2:], s, k))]
+    return torch.zeros(int(np.prod(size)), dtype=x.dtype).scatter(0, at.flatten(), x.flatten()).view(size)
+
+
+def pool_indices(x, a):
+    n, c, h, w = x.shape
+    at = F.max_pool2d(x, a["kernel_shape"], a["strides"], return_indices=True)[1]
+    return at + torch.arange(n * c).reshape(n, c, 1, 1) * h * w
 
 
 class Straight(torch.autograd.Function):
@@ -79,6 +111,19 @@ def run_node(nd, a, x, rule):
     if op == "Conv":
         y = F.conv2d(F.pad(x[0], pads(a, 2)), x[1], x[2] if len(x) > 2 else None, a.get("strides", 1), 0,
                      a.get("dilations", 1), a.get("group", 1))
+    elif op == "ConvTranspose":
+        p = a.get("pads", [0, 0, 0, 0])
+        assert p[:2] == p[2:]
+        y = F.conv_transpose2d(x[0], x[1], x[2] if len(x) > 2 else None, a.get("strides", 1), p[:2],
+                               a.get("output_padding", 0), a.get("group", 1), a.get("dilations", 1))
+    elif op == "MaxUnpool":
+        y = unpooled(x[0], x[1], a)
+    elif op == "LeakyRelu":
+        y = Leaky.apply(x[0], torch.tensor(float(a["alpha"]), dtype=x[0].dtype), rule)
+    elif op == "PRelu":
+        y = Leaky.apply(x[0], x[1], rule)
+    elif op == "Unsqueeze":
+        y = x[0].reshape([1 if i in [int(n) for n in x[1]] else -1 for i in range(x[0].ndim + len(x[1]))])
     elif op == "Relu":
         y = Activation.apply(x[0], 0.0, float("inf"), rule)
     elif op == "Clip":
@@ -126,6 +171,8 @@ def walk(g, consts, image, rule, noise=None):
             v[nd.output[0]] = torch.from_numpy(numpy_helper.to_array(a["value"]).astype(np.float64))
             continue
         y = run_node(nd, a, [v[n] for n in nd.input if n], rule)
+        if nd.op_type == "MaxPool" and len(nd.output) > 1:
+            v[nd.output[1]] = pool_indices(v[nd.input[0]], a)
         if noise is not None:
             # zeros stay zeros, as they do in any precision: what a ReLU cuts off ties in the pools
             y = y + NOISE * y.detach().pow(2).mean().sqrt() * (y.detach() != 0) * torch.randn(
