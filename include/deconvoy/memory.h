@@ -15,6 +15,10 @@
  * if n * size overflows or memory is refused.  n = 0 gives a valid pointer. */
 void *dcv_alloc(size_t n, size_t size) DCV_MUST_USE;
 
+/* The same, for large blocks that are read or written from end to end over and over: in large pages where the system
+ * has them. */
+void *dcv_alloc_streamed(size_t n, size_t size) DCV_MUST_USE;
+
 /* A copy of text; NULL if memory is refused. */
 char *dcv_strdup(const char *text) DCV_MUST_USE;
 

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGN = 64, CHUNK_BYTES = 64 * 1024 };
+enum { ALIGN = 64, CHUNK_BYTES = 64 * 1024, HUGE_PAGE = 1 << 21 };
 
 static atomic_int_fast64_t balance;
 
@@ -40,6 +41,17 @@ void *dcv_alloc(size_t n, size_t size)
         (void)dcv_fail(DCV_ENOMEM, "out of memory: %zu bytes", bytes);
     else
         atomic_fetch_add(&balance, 1);
+    return p;
+}
+
+void *dcv_alloc_streamed(size_t n, size_t size)
+{
+    void *p = dcv_alloc(n, size);
+#ifdef MADV_HUGEPAGE
+    const uintptr_t from = ((uintptr_t)p + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    if (p && (uintptr_t)p + n * size >= from + HUGE_PAGE)
+        (void)madvise((void *)from, (uintptr_t)p + n * size - from, MADV_HUGEPAGE); /* a hint: no harm if refused */
+#endif
     return p;
 }
 

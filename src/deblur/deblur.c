@@ -140,12 +140,13 @@ double dcv_deblur_flop(const dcv_deblur_spec *spec, const dcv_psf *psf, bool onc
     return once ? 7 * fft + (isnan(spec->regularisation) ? 70 * fft : 0) : 0;
 }
 
-/* Debian's FFTW has code for SSE2 and AVX; without fused multiply-adds our own loops are the same everywhere. */
+/* Smooth lengths are transformed by our own loops (slab/lanes.c, their version first), which without fused
+ * multiply-adds are the same everywhere; the others by FFTW, which as Debian builds it has code for SSE2 and AVX. */
 const char *dcv_deblur_numerics(void)
 {
 #if defined __x86_64__ && defined __GNUC__
-    return __builtin_cpu_supports("avx") ? "fftw 3.3 avx" : "fftw 3.3 sse2";
+    return __builtin_cpu_supports("avx") ? "lanes 1 fftw 3.3 avx" : "lanes 1 fftw 3.3 sse2";
 #else
-    return "fftw 3.3";
+    return "lanes 1 fftw 3.3";
 #endif
 }

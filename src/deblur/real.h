@@ -30,4 +30,15 @@ typedef struct cplx {
 #define ROW_LOOP
 #endif
 
+/* Loops over lanes that do not depend on each other, inside functions that are made for one constant each. */
+#if defined __GNUC__ && !defined __clang__
+#define FULLY_INLINE static inline __attribute__((always_inline))
+#define LANE_LOOP    _Pragma("GCC ivdep")
+#define UNROLLED     _Pragma("GCC unroll 8")
+#else
+#define FULLY_INLINE static inline
+#define LANE_LOOP
+#define UNROLLED
+#endif
+
 #endif

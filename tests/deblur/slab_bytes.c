@@ -24,11 +24,11 @@ static void fill(void *ctx, const slab_row *r)
 static void filter(void *ctx, const slab_batch *b)
 {
     const slab *s = ((job *)ctx)->s;
-    for (int64_t i = 0; i < s->shape.m[0]; i++)
+    for (int64_t i = 0; i < b->n; i++)
         for (int l = 0; l < SLAB_LANES && b->first + l < s->n_columns; l++) {
-            cplx *v = &b->at[i * SLAB_LANES + l];
-            v->re *= (real)(1.0 / (double)(1 + b->first + l));
-            b->sums[0] += (double)v->re * (double)v->re;
+            real *v = &b->at[i * PAIR + l];
+            *v *= (real)(1.0 / (double)(1 + b->first + l));
+            b->sums[0] += (double)*v * (double)*v;
         }
 }
 

@@ -40,10 +40,13 @@ static void fill(void *ctx, const slab_row *r)
 static void look(void *ctx, const slab_batch *b)
 {
     keep *k = ctx;
-    for (int64_t i = 0; i < k->s->shape.m[0]; i++)
-        for (int64_t l = 0; l < SLAB_LANES && b->first + l < k->s->n_columns; l++)
-            k->spectrum[(b->channel * k->s->shape.m[0] + i) * k->s->n_columns + b->first + l] =
-                b->at[i * SLAB_LANES + l];
+    const int64_t mc = k->s->shape.m[2] / 2 + 1;
+    for (int64_t i = 0; i < b->n; i++)
+        for (int64_t l = 0; l < SLAB_LANES && b->first + l < k->s->n_columns; l++) {
+            const int64_t c = b->first + l, k1 = slab_wave(k->s, 1, c / mc), k0 = slab_wave(k->s, 0, b->place + i);
+            k->spectrum[(b->channel * k->s->shape.m[0] + k0) * k->s->n_columns + k1 * mc + c % mc] =
+                (cplx){b->at[i * PAIR + l], b->at[i * PAIR + LANES + l]};
+        }
     b->sums[1] = (double)(b->first + 1);
 }
 
@@ -123,9 +126,11 @@ static void try_shape(slab_shape f, int threads, cplx *first)
 
 int main(void)
 {
-    static const slab_shape shapes[] = {{{16, 1, 16}, 1}, {{15, 1, 21}, 1}, {{1, 1, 100}, 1}, {{1, 1, 1}, 1},
-                                        {{31, 1, 1}, 1},  {{1, 1, 37}, 3},  {{6, 10, 12}, 1}, {{5, 7, 9}, 2},
-                                        {{4, 1, 135}, 3}, {{3, 18, 1}, 1},  {{2, 5, 70}, 1}};
+    static const slab_shape shapes[] = {{{16, 1, 16}, 1}, {{15, 1, 21}, 1},  {{1, 1, 100}, 1},  {{1, 1, 1}, 1},
+                                        {{31, 1, 1}, 1},  {{1, 1, 37}, 3},   {{6, 10, 12}, 1},  {{5, 7, 9}, 2},
+                                        {{4, 1, 135}, 3}, {{3, 18, 1}, 1},   {{2, 5, 70}, 1},   {{210, 1, 34}, 1},
+                                        {{256, 1, 6}, 1}, {{67, 1, 20}, 1},  {{2, 135, 8}, 1},  {{7, 1, 2}, 2},
+                                        {{2, 98, 1}, 1},  {{5, 20, 130}, 1}, {{8, 1, 1120}, 1}, {{3125, 1, 2}, 1}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         cplx *first = dcv_alloc(1 << 16, sizeof *first);
         for (int threads = 1; threads <= 4; threads *= 2)

@@ -4,6 +4,8 @@
  * Periodic: everything in the spectrum.  Otherwise the residual is taken at samples that lie a PSF radius or more
  * inside the edge, since what surrounds the data was made up; one inverse transform for each r.
  */
+#include <string.h>
+
 #include "deblur/filters/linear.h"
 
 #define LEAST_LOG (-10.0)
@@ -20,10 +22,8 @@ typedef struct scoring {
 static void keep_data(void *ctx, const slab_batch *b)
 {
     const linear *l = ((scoring *)ctx)->l;
-    const int64_t n = l->p->geo.m[0] * SLAB_LANES;
-    cplx *to = l->data + (b->channel * l->p->slab->n_own + b->own) * n;
-    for (int64_t i = 0; i < n; i++)
-        to[i] = b->at[i];
+    real *to = l->data + b->channel * l->p->slab->n_own * l->p->geo.m[0] * PAIR + spectrum_at(l->p, b);
+    memcpy(to, b->at, (size_t)(b->n * PAIR) * sizeof *to);
 }
 
 /* How often a column of the half spectrum counts in the whole. */
@@ -38,15 +38,14 @@ static void residual(void *ctx, const slab_batch *b)
 {
     const linear *l = ((scoring *)ctx)->l;
     const problem *p = l->p;
-    const int64_t m0 = p->geo.m[0];
-    const cplx *data = l->data + (b->channel * p->slab->n_own + b->own) * m0 * SLAB_LANES;
-    for (int64_t i = 0; i < m0; i++) {
+    const real *data = l->data + b->channel * p->slab->n_own * p->geo.m[0] * PAIR + spectrum_at(p, b);
+    for (int64_t i = 0; i < b->n; i++) {
         double w[SLAB_LANES], rest[SLAB_LANES];
         N(linear_at)(l, b, i, w, rest);
         for (int64_t k = 0; k < SLAB_LANES; k++) {
-            const double re = (double)data[i * SLAB_LANES + k].re * rest[k],
-                         im = (double)data[i * SLAB_LANES + k].im * rest[k];
-            b->at[i * SLAB_LANES + k] = (cplx){(real)re, (real)im};
+            const double re = (double)data[i * PAIR + k] * rest[k], im = (double)data[i * PAIR + LANES + k] * rest[k];
+            b->at[i * PAIR + k] = (real)re;
+            b->at[i * PAIR + LANES + k] = (real)im;
             if (b->first + k >= p->slab->n_columns)
                 continue;
             const double count = multiplicity(p, b->first + k);
@@ -125,7 +124,7 @@ dcv_status linear_choose(linear *l, double *r)
 {
     problem *p = l->p;
     scoring s = {l, inside_of(p)};
-    l->data = dcv_alloc((size_t)(p->spec.channels * p->slab->n_own), (size_t)p->geo.m[0] * SLAB_LANES * sizeof(cplx));
+    l->data = dcv_alloc((size_t)(p->spec.channels * p->slab->n_own), (size_t)p->geo.m[0] * PAIR * sizeof(real));
     DCV_TRY(group_agree(p->group, l->data ? DCV_OK : DCV_ENOMEM));
     slab_columns(p->slab, SLAB_FORWARD, keep_data, &s, NULL, false);
     *r = least_of(&s);

@@ -12,12 +12,13 @@ void N(linear_at)(const linear *l, const slab_batch *b, int64_t i, double *w, do
 {
     const problem *p = l->p;
     const int64_t *m = p->geo.m, mc = m[2] / 2 + 1;
-    const cplx *h = p->otf + (b->own * m[0] + i) * SLAB_LANES;
+    const real *h = p->otf + spectrum_at(p, b) + i * PAIR;
+    const double along0 = l->laplacian[0][slab_wave(p->slab, 0, b->place + i)];
     double hh[SLAB_LANES], ll[SLAB_LANES];
     for (int64_t k = 0; k < SLAB_LANES; k++) {
-        const double re = (double)h[k].re, im = (double)h[k].im;
+        const double re = (double)h[k], im = (double)h[LANES + k];
         const int64_t c = b->first + k < p->slab->n_columns ? b->first + k : p->slab->n_columns - 1;
-        const double d = l->laplacian[0][i] + l->laplacian[1][c / mc] + l->laplacian[2][c % mc];
+        const double d = along0 + l->laplacian[1][slab_wave(p->slab, 1, c / mc)] + l->laplacian[2][c % mc];
         hh[k] = re * re + im * im;
         ll[k] = d * d;
     }
@@ -37,15 +38,16 @@ static void copy_data(void *ctx, const slab_row *r)
 static void apply(void *ctx, const slab_batch *b)
 {
     const linear *l = ctx;
-    for (int64_t i = 0; i < l->p->geo.m[0]; i++) {
+    for (int64_t i = 0; i < b->n; i++) {
         double w[SLAB_LANES], rest[SLAB_LANES];
-        const cplx *h = l->p->otf + (b->own * l->p->geo.m[0] + i) * SLAB_LANES;
-        cplx *at = b->at + i * SLAB_LANES;
+        const real *h = l->p->otf + spectrum_at(l->p, b) + i * PAIR;
+        real *at = b->at + i * PAIR;
         N(linear_at)(l, b, i, w, rest);
         for (int k = 0; k < SLAB_LANES; k++) {
-            const double hr = (double)h[k].re * w[k], hi = (double)h[k].im * w[k], re = (double)at[k].re,
-                         im = (double)at[k].im;
-            at[k] = (cplx){(real)(re * hr + im * hi), (real)(im * hr - re * hi)};
+            const double hr = (double)h[k] * w[k], hi = (double)h[LANES + k] * w[k], re = (double)at[k],
+                         im = (double)at[LANES + k];
+            at[k] = (real)(re * hr + im * hi);
+            at[LANES + k] = (real)(im * hr - re * hi);
         }
     }
 }

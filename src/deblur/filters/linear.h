@@ -29,7 +29,7 @@ struct linear {
     const linear_filter *filter;
     double r;
     double *laplacian[3]; /* along each axis: 2 - 2 cos(2 pi k / m); 0 for axes that are not blurred */
-    cplx *data;           /* [channels][own batches][m0][LANES], for cross-validation */
+    real *data;           /* [channels][own batches][m0][2][LANES], for cross-validation */
 };
 
 extern const linear_filter filter_inverse, filter_wiener, filter_tikhonov, filter_landweber;

@@ -19,7 +19,7 @@ dcv_status field_new(const problem *p, const box *b, field *out)
     *out = (field){.b = *b, .first = b->at[0] > s->first_plane ? b->at[0] : s->first_plane};
     out->n = (end < last ? end : last) - out->first;
     out->n = out->n < 0 ? 0 : out->n;
-    out->at = dcv_alloc((size_t)(p->spec.channels * out->n * b->n[1]), (size_t)b->n[2] * sizeof(real));
+    out->at = dcv_alloc_streamed((size_t)(p->spec.channels * out->n * b->n[1]), (size_t)b->n[2] * sizeof(real));
     return out->at ? DCV_OK : DCV_ENOMEM;
 }
 
@@ -29,52 +29,54 @@ void field_free(field *f)
     *f = (field){.at = NULL};
 }
 
-dcv_status spectrum_new(const problem *p, cplx **out)
+dcv_status spectrum_new(const problem *p, real **out)
 {
     const slab *s = p->slab;
-    *out = dcv_alloc((size_t)(s->n_own * s->shape.m[0]), SLAB_LANES * sizeof(cplx));
+    *out = dcv_alloc_streamed((size_t)(s->n_own * s->shape.m[0]), PAIR * sizeof(real));
     return *out ? DCV_OK : DCV_ENOMEM;
 }
 
 /* --- H and H^T ---------------------------------------------------------------------- */
 
 typedef struct product {
-    const cplx *h;
+    const problem *p;
+    const real *h;
     bool conjugate;
-    int64_t n;
 } product;
 
-ROW_LOOP static void multiply(cplx *restrict at, const cplx *restrict h, int64_t n)
+ROW_LOOP static void multiply(real *restrict at, const real *restrict h, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const real re = at[i].re * h[i].re - at[i].im * h[i].im, im = at[i].re * h[i].im + at[i].im * h[i].re;
-        at[i].re = re;
-        at[i].im = im;
-    }
+    for (int64_t i = 0; i < n; i++, at += PAIR, h += PAIR)
+        for (int l = 0; l < LANES; l++) {
+            const real re = at[l] * h[l] - at[LANES + l] * h[LANES + l];
+            at[LANES + l] = at[l] * h[LANES + l] + at[LANES + l] * h[l];
+            at[l] = re;
+        }
 }
 
-ROW_LOOP static void multiply_conjugate(cplx *restrict at, const cplx *restrict h, int64_t n)
+ROW_LOOP static void multiply_conjugate(real *restrict at, const real *restrict h, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const real re = at[i].re * h[i].re + at[i].im * h[i].im, im = at[i].im * h[i].re - at[i].re * h[i].im;
-        at[i].re = re;
-        at[i].im = im;
-    }
+    for (int64_t i = 0; i < n; i++, at += PAIR, h += PAIR)
+        for (int l = 0; l < LANES; l++) {
+            const real re = at[l] * h[l] + at[LANES + l] * h[LANES + l];
+            at[LANES + l] = at[LANES + l] * h[l] - at[l] * h[LANES + l];
+            at[l] = re;
+        }
 }
 
 static void times(void *ctx, const slab_batch *b)
 {
     const product *q = ctx;
-    const cplx *h = q->h + b->own * q->n;
+    const real *h = q->h + spectrum_at(q->p, b);
     if (q->conjugate)
-        multiply_conjugate(b->at, h, q->n);
+        multiply_conjugate(b->at, h, b->n);
     else
-        multiply(b->at, h, q->n);
+        multiply(b->at, h, b->n);
 }
 
 void problem_times(problem *p, bool adjoint)
 {
-    product q = {p->otf, adjoint, p->slab->shape.m[0] * SLAB_LANES};
+    product q = {p, p->otf, adjoint};
     if (adjoint && p->back) {
         q.h = p->back;
         q.conjugate = false;
@@ -89,7 +91,7 @@ typedef struct placing {
     const double *at;
     const int64_t *centre;
     bool flipped;
-    cplx *to;
+    real *to;
 } placing;
 
 static int64_t wrap(int64_t i, int64_t m)
@@ -116,14 +118,14 @@ static void place_row(void *ctx, const slab_row *r)
 static void keep_columns(void *ctx, const slab_batch *b)
 {
     const placing *q = ctx;
-    const int64_t n = q->p->slab->shape.m[0] * SLAB_LANES;
     if (b->channel)
         return;
-    memcpy(q->to + b->own * n, b->at, (size_t)n * sizeof *b->at);
-    for (int64_t i = 0; i < n; i++) {
-        const double a = hypot((double)b->at[i].re, (double)b->at[i].im);
-        b->sums[0] = a > b->sums[0] ? a : b->sums[0];
-    }
+    memcpy(q->to + spectrum_at(q->p, b), b->at, (size_t)(b->n * PAIR) * sizeof *b->at);
+    for (int64_t i = 0; i < b->n; i++)
+        for (int l = 0; l < LANES; l++) {
+            const double re = (double)b->at[i * PAIR + l], im = (double)b->at[i * PAIR + LANES + l];
+            b->sums[0] = fmax(b->sums[0], re * re + im * im);
+        }
 }
 
 /* Returns max |spectrum|. */
@@ -132,7 +134,7 @@ static double spectrum_of(problem *p, placing q)
     double most[SLAB_SUMS];
     slab_planes(p->slab, SLAB_FORWARD, place_row, &q, NULL);
     slab_columns(p->slab, SLAB_FORWARD, keep_columns, &q, most, true);
-    return most[0];
+    return sqrt(most[0]);
 }
 
 /* --- H^T 1 --------------------------------------------------------------------------- */
@@ -230,7 +232,7 @@ static dcv_status test_adjoint(problem *p)
 {
     double forward[SLAB_SUMS], back[SLAB_SUMS];
     testing t = {p, false};
-    cplx *const unmatched = p->back;
+    real *const unmatched = p->back;
     p->back = NULL;
     slab_planes(p->slab, SLAB_FORWARD, fill_random, &t, NULL);
     problem_times(p, false);
@@ -269,14 +271,16 @@ static void wiener_butterworth(void *ctx, const slab_batch *b)
     const butterworth *w = ctx;
     problem *p = w->p;
     const int64_t *m = p->geo.m, mc = m[2] / 2 + 1;
-    for (int64_t i = 0; !b->channel && i < m[0]; i++)
-        for (int64_t l = 0; l < SLAB_LANES && b->first + l < p->slab->n_columns; l++) {
-            const int64_t at = (b->own * m[0] + i) * SLAB_LANES + l, c = b->first + l;
-            const double f0 = frequency(i, m[0]) * w->width[0], f1 = frequency(c / mc, m[1]) * w->width[1],
+    for (int64_t i = 0; !b->channel && i < b->n; i++)
+        for (int64_t l = 0; l < LANES && b->first + l < p->slab->n_columns; l++) {
+            const int64_t at = spectrum_at(p, b) + i * PAIR + l, c = b->first + l;
+            const double f0 = frequency(slab_wave(p->slab, 0, b->place + i), m[0]) * w->width[0],
+                         f1 = frequency(slab_wave(p->slab, 1, c / mc), m[1]) * w->width[1],
                          f2 = frequency(c % mc, m[2]) * w->width[2], f = f0 * f0 + f1 * f1 + f2 * f2;
-            const double re = (double)p->otf[at].re, im = (double)p->otf[at].im;
+            const double re = (double)p->otf[at], im = (double)p->otf[at + LANES];
             const double gain = (1 + WB_ALPHA) / (re * re + im * im + WB_ALPHA) / sqrt(1 + pow(f, WB_ORDER));
-            p->back[at] = (cplx){(real)(re * gain), (real)(-im * gain)};
+            p->back[at] = (real)(re * gain);
+            p->back[at + LANES] = (real)(-im * gain);
         }
 }
 

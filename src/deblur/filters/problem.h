@@ -47,8 +47,8 @@ struct problem {
     group *group;
     pool *pool;
     slab *slab;
-    cplx *otf;         /* [own batches][m0][LANES]: spectrum of the PSF */
-    cplx *back;        /* of what stands for its adjoint, where that is something else; else NULL */
+    real *otf;         /* [own batches][m0][2][LANES], as columns lie in the slab: spectrum of the PSF */
+    real *back;        /* of what stands for its adjoint, where that is something else; else NULL */
     field y;           /* data */
     field ones;        /* 1 / H^T 1 of an unmatched back projector; else at is NULL */
     double scale;      /* 1 / samples of the frame */
@@ -109,7 +109,13 @@ void problem_times(problem *p, bool adjoint);
 /* 1 / H^T 1 along row (i0, i1) of the object, 0 where the object is not defined (H^T 1 <= 0.01); NULL: 1 everywhere. */
 const real *problem_ones(problem *p, int64_t i0, int64_t i1, int thread);
 
-dcv_status spectrum_new(const problem *p, cplx **out) DCV_MUST_USE;
+/* Where the part of a batch begins in a spectrum. */
+static inline int64_t spectrum_at(const problem *p, const slab_batch *b)
+{
+    return (b->own * p->slab->shape.m[0] + b->place) * PAIR;
+}
+
+dcv_status spectrum_new(const problem *p, real **out) DCV_MUST_USE;
 
 /* Gain and read noise as the specification has them, or estimated from the data. Collective. */
 dcv_status problem_estimate_noise(problem *p, double *gain, double *read) DCV_MUST_USE;

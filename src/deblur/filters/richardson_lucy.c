@@ -104,9 +104,8 @@ ROW_LOOP static void compare(const real *restrict now, const real *restrict befo
     sums[2] += lanes_sum(f);
 }
 
-/* step = now - x, and its products with the step before. */
-ROW_LOOP static void next_step(const real *restrict now, const real *restrict x, real *restrict step, int64_t n,
-                               double *sums)
+/* step = now - x, and its products with the step before; x = now. */
+ROW_LOOP static void next_step(const real *restrict now, real *restrict x, real *restrict step, int64_t n, double *sums)
 {
     double p[SUM_LANES] = {0}, s[SUM_LANES] = {0};
     for (int64_t i = 0; i < n; i += SUM_LANES) {
@@ -116,19 +115,20 @@ ROW_LOOP static void next_step(const real *restrict now, const real *restrict x,
             p[j] += (double)(g * h);
             s[j] += (double)(h * h);
             step[i + j] = g;
+            x[i + j] = now[i + j];
         }
     }
     sums[0] += lanes_sum(p);
     sums[1] += lanes_sum(s);
 }
 
-/* x = max(now + alpha (now - prev), 0); prev = now. */
-ROW_LOOP static void predict(const real *restrict now, real *restrict prev, real *restrict x, real alpha, int64_t n)
+/* x = max(x + alpha (x - prev), 0); prev = the x before. */
+ROW_LOOP static void predict(real *restrict x, real *restrict prev, real alpha, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        const real v = now[i] + alpha * (now[i] - prev[i]);
+        const real now = x[i], v = now + alpha * (now - prev[i]);
         x[i] = v > 0 ? v : 0;
-        prev[i] = now[i];
+        prev[i] = now;
     }
 }
 
@@ -252,11 +252,9 @@ static void predict_pass(void *ctx, const slab_row *r)
     lucy *l = ctx;
     const field *x = &l->x;
     real *to = field_row(x, r->channel, r->i0, r->i1);
-    if (!to)
-        return;
-    real *row = r->at + x->b.at[2];
-    predict(row, field_row(&l->prev, r->channel, r->i0, r->i1), to, (real)l->s.alpha[r->channel], x->b.n[2]);
-    memcpy(row, to, (size_t)x->b.n[2] * sizeof *to);
+    if (to)
+        predict(to, field_row(&l->prev, r->channel, r->i0, r->i1), (real)l->s.alpha[r->channel], x->b.n[2]);
+    lay_field(&(laying){l->p, x}, r);
 }
 
 /* --- Steps ---------------------------------------------------------------------------- */

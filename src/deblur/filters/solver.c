@@ -48,7 +48,7 @@ static int64_t bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, int ranks,
     const slab_shape shape = {{g.m[0], g.m[1], g.m[2]}, spec->channels};
     const int64_t active = g.m[0] < ranks ? g.m[0] : ranks, columns = g.m[1] * (g.m[2] / 2 + 1);
     const int64_t spectrum =
-        ((columns + SLAB_LANES - 1) / SLAB_LANES + active - 1) / active * SLAB_LANES * g.m[0] * (int64_t)sizeof(cplx);
+        ((columns + SLAB_LANES - 1) / SLAB_LANES + active - 1) / active * PAIR * g.m[0] * (int64_t)sizeof(real);
     const int64_t object = box_bytes(&g.object, spec->channels, active),
                   data = box_bytes(&g.data, spec->channels, active);
     const bool lucy = spec->method >= DCV_RICHARDSON_LUCY;

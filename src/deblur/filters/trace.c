@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "deblur/geometry.h"
-#include "deblur/slab/slab.h"
+#include "deblur/slab/rows.h"
 #include "deconvoy/memory.h"
 
 #if defined DCV_DEBLUR_F64
@@ -21,9 +21,8 @@
 struct dcv_trace {
     dcv_trace_spec spec;
     int64_t m, n_lags, first_lag;
-    group *group;
-    pool *pool;
-    slab *slab; /* one row: time, or spectrum */
+    rows *rows;
+    double *work; /* [m + 2]: time, or spectrum */
     cplx *wavelet;
     double *low_pass, *own; /* [m/2+1]; correlation of the low-passed wavelet with itself, [m] */
     double *correlation, *spikes;
@@ -38,24 +37,24 @@ int64_t dcv_trace_lags(const dcv_trace_spec *spec, int64_t *first)
 
 static void to_spectrum(dcv_trace *t)
 {
-    slab_planes(t->slab, SLAB_FORWARD, NULL, NULL, NULL);
+    rows_plain(t->rows, false, t->work);
 }
 
 static void to_time(dcv_trace *t)
 {
-    slab_planes(t->slab, SLAB_BACK, NULL, NULL, NULL);
+    rows_plain(t->rows, true, t->work);
 }
 
 static cplx *spectrum(dcv_trace *t)
 {
-    return (cplx *)(void *)t->slab->work;
+    return (cplx *)(void *)t->work;
 }
 
 static void lay_wavelet(dcv_trace *t, const dcv_psf *w)
 {
-    memset(t->slab->work, 0, (size_t)t->m * sizeof(double));
+    memset(t->work, 0, (size_t)t->m * sizeof(double));
     for (int64_t k = 0; k < w->size[2]; k++)
-        t->slab->work[((k - w->centre[2]) % t->m + t->m) % t->m] += w->at[k];
+        t->work[((k - w->centre[2]) % t->m + t->m) % t->m] += w->at[k];
 }
 
 /* What depends on the wavelet alone. */
@@ -78,7 +77,7 @@ static void prepare(dcv_trace *t, const dcv_psf *w)
     t->water = r * most;
     to_time(t);
     for (int64_t i = 0; i < t->m; i++)
-        t->own[i] = t->slab->work[i] / (double)t->m;
+        t->own[i] = t->work[i] / (double)t->m;
     t->energy = t->own[0];
 }
 
@@ -86,15 +85,14 @@ static dcv_status make(dcv_trace *t, const dcv_psf *w)
 {
     t->m = fast_size(2 * t->spec.n);
     t->n_lags = dcv_trace_lags(&t->spec, &t->first_lag);
-    DCV_TRY(group_new(-1, &t->group));
-    DCV_TRY(pool_new(1, &t->pool));
-    DCV_TRY(slab_new(&(slab_shape){{1, 1, t->m}, 1}, t->group, t->pool, &t->slab));
+    DCV_TRY(rows_new(t->m, false, &t->rows));
+    t->work = dcv_alloc((size_t)t->m + 2, sizeof *t->work);
     t->wavelet = dcv_alloc((size_t)(t->m / 2 + 1), sizeof *t->wavelet);
     t->low_pass = dcv_alloc((size_t)(t->m / 2 + 1), sizeof *t->low_pass);
     t->own = dcv_alloc((size_t)t->m, sizeof *t->own);
     t->correlation = dcv_alloc((size_t)t->m, sizeof *t->correlation);
     t->spikes = dcv_alloc((size_t)t->m, sizeof *t->spikes);
-    if (!t->wavelet || !t->low_pass || !t->own || !t->correlation || !t->spikes)
+    if (!t->work || !t->wavelet || !t->low_pass || !t->own || !t->correlation || !t->spikes)
         return DCV_ENOMEM;
     prepare(t, w);
     return DCV_OK;
@@ -118,9 +116,8 @@ void dcv_trace_free(dcv_trace *t)
 {
     if (!t)
         return;
-    slab_free(t->slab);
-    pool_free(t->pool);
-    group_free(t->group);
+    rows_free(t->rows);
+    dcv_free(t->work);
     dcv_free(t->wavelet);
     dcv_free(t->low_pass);
     dcv_free(t->own);
@@ -131,11 +128,11 @@ void dcv_trace_free(dcv_trace *t)
 
 static dcv_status lay_trace(dcv_trace *t, const double *trace)
 {
-    memset(t->slab->work, 0, (size_t)t->m * sizeof(double));
+    memset(t->work, 0, (size_t)t->m * sizeof(double));
     for (int64_t i = 0; i < t->spec.n; i++) {
         if (!isfinite(trace[i]))
             return dcv_fail(DCV_EDATA, "NaN or infinity at [%lld]", (long long)i);
-        t->slab->work[i] = trace[i];
+        t->work[i] = trace[i];
     }
     to_spectrum(t);
     return DCV_OK;
@@ -156,7 +153,7 @@ static void take_lags(const dcv_trace *t, double *lags)
 {
     for (int64_t i = 0; i < t->n_lags; i++) {
         const int64_t lag = t->first_lag + i;
-        lags[i] = beyond(t, lag) ? 0 : t->slab->work[index_of(t, lag)] / (double)t->m;
+        lags[i] = beyond(t, lag) ? 0 : t->work[index_of(t, lag)] / (double)t->m;
     }
 }
 
@@ -186,7 +183,7 @@ static double correlate(dcv_trace *t)
     }
     to_time(t);
     for (int64_t i = 0; i < t->m; i++)
-        t->correlation[i] = t->slab->work[i] / (double)t->m;
+        t->correlation[i] = t->work[i] / (double)t->m;
     return energy;
 }
 
@@ -232,7 +229,7 @@ static void find_spikes(dcv_trace *t, dcv_deblur_facts *f)
             break;
         }
     }
-    memcpy(t->slab->work, t->spikes, (size_t)t->m * sizeof *t->spikes);
+    memcpy(t->work, t->spikes, (size_t)t->m * sizeof *t->spikes);
     to_spectrum(t);
     cplx *d = spectrum(t);
     for (int64_t k = 0; k < t->m / 2 + 1; k++)

@@ -1,47 +1,39 @@
 /* slab.c -- see slab.h.
  *
- * Why every byte is the same whatever the distribution: a row is transformed by one plan for one row; a
- * column by one plan for 16 columns, in which it always has the same lane; both see the same values at the same
- * alignment.  What lies in the lanes beyond the last column is zero, and never read.
+ * Why every byte is the same whatever the distribution: a row and a column are transformed each in a lane of its own,
+ * by sums that neither the other lanes nor the number of the lane change (lanes.h, rows.h).
+ *
+ * Spectra lie as [channels][n_batches][n_planes][2][LANES].  Where planes have more than one row, the rows of a plane
+ * are gathered in a buffer of the thread that has the same layout, with rows in place of planes; there, columns go from
+ * one row to the next without a gap, so that the batches of axis 0 have none.
  */
-#include <fftw3.h>
 #include <limits.h>
-#include <pthread.h>
 #include <string.h>
 
+#include "deblur/slab/rows.h"
 #include "deblur/slab/slab.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/tensor.h"
 
-#if defined DCV_DEBLUR_F64
-#define FFT(name) fftw_##name
-#else
-#define FFT(name) fftwf_##name
-#endif
-
-#define LINE_BYTES    64
 #define MESSAGE_BYTES (128 << 10) /* to each peer, in the mean, so that latency does not count */
 #define MOST_BATCHES  64          /* of a rank in one round of exchange */
-
-enum { ROW_FORWARD, ROW_BACK, MID_FORWARD, MID_BACK, OUT_FORWARD, OUT_BACK, N_PLANS };
+#define FEW_ROWS      4           /* of the whole frame: not worth 16 lanes */
+#define WAY_BYTES     4096        /* distances of a multiple of it crowd the same sets of a cache */
+#define PAIR_BYTES    (PAIR * (int64_t)sizeof(real))
 
 typedef struct slab_inside {
-    FFT(plan) plan[N_PLANS];
-    cplx **buffer;       /* [threads]: columns being worked on, and room for them transformed */
-    int64_t round;       /* batches of a rank exchanged at a time */
-    cplx *send, *arrive; /* [ranks][round][planes][LANES], [round][m0][LANES] */
-    parcel *in, *out;
+    rows *rows;
+    lanes *mid, *out;             /* axes 1 and 0 */
+    int64_t step;                 /* reals from a batch to the next */
+    int64_t chunks;               /* batches that a single row fills */
+    real *work;                   /* spectra, see above */
+    real **room, **plane, **line; /* [threads]: for rows; a plane's spectrum; a row's columns, apart (m1 > 1) */
+    int64_t round;                /* batches of a rank exchanged at a time */
+    real *arrive;                 /* [round][m0][2][LANES] */
+    parcel *in, *away;
     double *plane_sums, *batch_sums; /* [channels][m0][SUMS], [channels][n_batches][SUMS] */
     int64_t *plane_counts, *batch_counts;
 } slab_inside;
-
-static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER; /* FFTW's planner is not safe among threads */
-
-static int64_t row_reals(int64_t m2)
-{
-    const int64_t per_line = LINE_BYTES / (int64_t)sizeof(real), n = 2 * (m2 / 2 + 1);
-    return (n + per_line - 1) / per_line * per_line;
-}
 
 static int64_t columns_of(const slab_shape *shape)
 {
@@ -63,9 +55,20 @@ static int64_t most_part(int64_t n, int size)
     return (n + size - 1) / size;
 }
 
+/* Reals from a batch to the next. */
+static int64_t step_of(int64_t n_planes)
+{
+    return (n_planes + (n_planes * PAIR_BYTES % WAY_BYTES == 0)) * PAIR;
+}
+
+static bool many_rows(const slab_shape *shape)
+{
+    return shape->m[0] >= FEW_ROWS || shape->m[1] >= FEW_ROWS;
+}
+
 static int64_t round_of(const slab_shape *shape, int ranks, int threads)
 {
-    const int64_t piece = most_part(shape->m[0], ranks) * SLAB_LANES * (int64_t)sizeof(cplx);
+    const int64_t piece = most_part(shape->m[0], ranks) * PAIR_BYTES;
     int64_t n = (MESSAGE_BYTES + piece - 1) / piece;
     if (n < threads)
         n = threads;
@@ -75,91 +78,86 @@ static int64_t round_of(const slab_shape *shape, int ranks, int threads)
     return n < own ? n : own;
 }
 
+static int64_t plane_reals(const slab_shape *shape)
+{
+    return shape->m[1] > 1 ? row_chunks(shape->m[2]) * step_of(shape->m[1]) : 0;
+}
+
+/* Of a row's columns, real or imaginary parts: what is left over of the row before, and a chunk to spare. */
+static int64_t line_reals(const slab_shape *shape)
+{
+    return shape->m[1] > 1 ? (row_chunks(shape->m[2]) + 2) * LANES : 0;
+}
+
 int64_t slab_bytes(const slab_shape *shape, int ranks, int threads)
 {
     const int p = ranks_of(shape, ranks);
-    const int64_t planes = most_part(shape->m[0], p), column = SLAB_LANES * (int64_t)sizeof(cplx);
-    const int64_t longest = shape->m[0] > shape->m[1] ? shape->m[0] : shape->m[1];
     const int64_t round = p > 1 ? round_of(shape, p, threads) : 0;
-    return shape->channels * planes * shape->m[1] * row_reals(shape->m[2]) * (int64_t)sizeof(real) +
-           2 * threads * longest * column + round * column * (p * planes + shape->m[0]) +
-           shape->channels * (shape->m[0] + batches_of(shape)) * SLAB_SUMS * 8;
-}
-
-/* --- Plans ------------------------------------------------------------------------- */
-
-/* From one place to another: by estimate faster than in place. */
-static FFT(plan) columns_plan(int64_t m, cplx *at, int sign)
-{
-    const int n = (int)m;
-    FFT(complex) *from = (FFT(complex) *)at, *to = (FFT(complex) *)(at + m * SLAB_LANES);
-    return FFT(plan_many_dft)(1, &n, SLAB_LANES, from, NULL, SLAB_LANES, 1, to, NULL, SLAB_LANES, 1, sign,
-                              FFTW_ESTIMATE | FFTW_DESTROY_INPUT);
-}
-
-/* An axis of one sample is left alone. */
-static dcv_status make_plans(slab *s)
-{
-    slab_inside *in = s->in;
-    const int64_t *m = s->shape.m;
-    cplx *at = in->buffer[0];
-    real *row = dcv_alloc((size_t)s->row, sizeof *row);
-    if (!row)
-        return DCV_ENOMEM;
-    pthread_mutex_lock(&planner);
-    in->plan[ROW_FORWARD] = FFT(plan_dft_r2c_1d)((int)m[2], row, (FFT(complex) *)row, FFTW_ESTIMATE);
-    in->plan[ROW_BACK] = FFT(plan_dft_c2r_1d)((int)m[2], (FFT(complex) *)row, row, FFTW_ESTIMATE);
-    for (int a = 0; a < 2; a++)
-        for (int back = 0; back < 2 && m[a] > 1; back++)
-            in->plan[(a ? MID_FORWARD : OUT_FORWARD) + back] =
-                columns_plan(m[a], at, back ? FFTW_BACKWARD : FFTW_FORWARD);
-    pthread_mutex_unlock(&planner);
-    dcv_free(row);
-    bool all = in->plan[ROW_FORWARD] && in->plan[ROW_BACK];
-    for (int k = 0; k < 2; k++)
-        all = all && (m[1] == 1 || in->plan[MID_FORWARD + k]) && (m[0] == 1 || in->plan[OUT_FORWARD + k]);
-    return all ? DCV_OK
-               : dcv_fail(DCV_ENOMEM, "FFTW cannot plan a frame of %lld x %lld x %lld", (long long)m[0],
-                          (long long)m[1], (long long)m[2]);
+    const int64_t each = rows_room(shape->m[2], many_rows(shape)) + plane_reals(shape) + 2 * line_reals(shape);
+    return (shape->channels * batches_of(shape) * step_of(most_part(shape->m[0], p)) + threads * each) *
+               (int64_t)sizeof(real) +
+           round * shape->m[0] * PAIR_BYTES + shape->channels * (shape->m[0] + batches_of(shape)) * SLAB_SUMS * 8;
 }
 
 static dcv_status check_shape(const slab_shape *shape, int ranks)
 {
-    dcv_dims all = {4, {shape->channels, shape->m[0], shape->m[1], row_reals(shape->m[2])}};
+    dcv_dims all = {4, {shape->channels, batches_of(shape), shape->m[0], PAIR}};
     for (int a = 0; a < 3; a++)
         if (shape->m[a] < 1 || shape->m[a] > INT_MAX - 64)
             return dcv_fail(DCV_EDATA, "an axis of %lld samples once padded; FFTW takes at most %d: cut the data",
                             (long long)shape->m[a], INT_MAX - 64);
     DCV_TRY(dcv_dims_check(&all));
-    if (ranks > 1 && most_part(shape->m[0], ranks) > INT_MAX / (SLAB_LANES * (int64_t)sizeof(cplx)))
+    if (ranks > 1 && most_part(shape->m[0], ranks) > INT_MAX / PAIR_BYTES)
         return dcv_fail(DCV_EDATA, "%lld rows on each of %d ranks: use more ranks, or make the last axis the longest",
                         (long long)most_part(shape->m[0], ranks), ranks);
     return DCV_OK;
 }
 
+/* n reals for each thread; 0: none. */
+static real **for_threads(int threads, int64_t n)
+{
+    real **all = dcv_alloc((size_t)threads, sizeof *all);
+    for (int t = 0; all && n && t < threads; t++)
+        if (!(all[t] = dcv_alloc((size_t)n, sizeof **all)))
+            break;
+    return all;
+}
+
+static bool complete(real *const *all, int threads, int64_t n)
+{
+    return all && (!n || all[threads - 1]);
+}
+
 static dcv_status make_buffers(slab *s)
 {
     slab_inside *in = s->in;
-    const int64_t *m = s->shape.m, longest = m[0] > m[1] ? m[0] : m[1];
+    const slab_shape *f = &s->shape;
     const int threads = pool_size(s->pool), size = group_size(s->group);
-    in->buffer = dcv_alloc((size_t)threads, sizeof *in->buffer);
-    for (int t = 0; in->buffer && t < threads; t++)
-        if (!(in->buffer[t] = dcv_alloc((size_t)longest, 2 * SLAB_LANES * sizeof(cplx))))
-            return DCV_ENOMEM;
-    in->round = s->ranks > 1 ? round_of(&s->shape, s->ranks, threads) : 0;
-    in->send = dcv_alloc((size_t)(s->ranks * in->round), (size_t)s->n_planes * SLAB_LANES * sizeof(cplx));
-    in->arrive = dcv_alloc((size_t)in->round, (size_t)m[0] * SLAB_LANES * sizeof(cplx));
+    const int64_t room = rows_room(f->m[2], many_rows(f));
+    in->room = for_threads(threads, room);
+    in->plane = for_threads(threads, plane_reals(f));
+    in->line = for_threads(threads, 2 * line_reals(f));
+    in->round = s->ranks > 1 ? round_of(f, s->ranks, threads) : 0;
+    in->arrive = dcv_alloc((size_t)in->round, (size_t)(f->m[0] * PAIR_BYTES));
     in->in = dcv_alloc((size_t)(s->ranks * in->round), sizeof *in->in);
-    in->out = dcv_alloc((size_t)(s->ranks * in->round), sizeof *in->out);
-    in->plane_sums = dcv_alloc((size_t)(s->shape.channels * m[0]), SLAB_SUMS * sizeof(double));
-    in->batch_sums = dcv_alloc((size_t)(s->shape.channels * s->n_batches), SLAB_SUMS * sizeof(double));
+    in->away = dcv_alloc((size_t)(s->ranks * in->round), sizeof *in->away);
+    in->plane_sums = dcv_alloc((size_t)(f->channels * f->m[0]), SLAB_SUMS * sizeof(double));
+    in->batch_sums = dcv_alloc((size_t)(f->channels * s->n_batches), SLAB_SUMS * sizeof(double));
     in->plane_counts = dcv_alloc((size_t)size, sizeof *in->plane_counts);
     in->batch_counts = dcv_alloc((size_t)size, sizeof *in->batch_counts);
-    s->work = dcv_alloc((size_t)(s->shape.channels * s->n_planes * m[1]), (size_t)s->row * sizeof(real));
-    return in->buffer && in->send && in->arrive && in->in && in->out && in->plane_sums && in->batch_sums &&
-                   in->plane_counts && in->batch_counts && s->work
+    in->work = dcv_alloc_streamed((size_t)(f->channels * s->n_batches), (size_t)in->step * sizeof(real));
+    return complete(in->room, threads, room) && complete(in->plane, threads, plane_reals(f)) &&
+                   complete(in->line, threads, line_reals(f)) && in->arrive && in->in && in->away && in->plane_sums &&
+                   in->batch_sums && in->plane_counts && in->batch_counts && in->work
                ? DCV_OK
                : DCV_ENOMEM;
+}
+
+static dcv_status make_plans(const slab *s)
+{
+    DCV_TRY(rows_new(s->shape.m[2], many_rows(&s->shape), &s->in->rows));
+    DCV_TRY(lanes_new(s->shape.m[1], &s->in->mid));
+    return lanes_new(s->shape.m[0], &s->in->out);
 }
 
 static int64_t planes_before(const slab *s, int rank)
@@ -175,7 +173,6 @@ static int64_t batches_before(const slab *s, int rank)
 static dcv_status make(slab *s)
 {
     DCV_TRY(check_shape(&s->shape, s->ranks));
-    s->row = row_reals(s->shape.m[2]);
     s->n_columns = columns_of(&s->shape);
     s->n_batches = batches_of(&s->shape);
     s->first_plane = planes_before(s, s->rank);
@@ -185,6 +182,8 @@ static dcv_status make(slab *s)
     s->in = dcv_alloc(1, sizeof *s->in);
     if (!s->in)
         return DCV_ENOMEM;
+    s->in->step = s->n_planes ? step_of(s->n_planes) : 0;
+    s->in->chunks = row_chunks(s->shape.m[2]);
     DCV_TRY(make_buffers(s));
     for (int r = 0; r < group_size(s->group); r++) {
         s->in->plane_counts[r] = (planes_before(s, r + 1) - planes_before(s, r)) * SLAB_SUMS;
@@ -213,20 +212,25 @@ dcv_status slab_new(const slab_shape *shape, group *g, pool *p, slab **out)
     return st;
 }
 
+static void free_for_threads(real **all, int threads)
+{
+    for (int t = 0; all && t < threads; t++)
+        dcv_free(all[t]);
+    dcv_free(all);
+}
+
 static void inside_free(slab_inside *in, int threads)
 {
-    pthread_mutex_lock(&planner);
-    for (int k = 0; k < N_PLANS; k++)
-        if (in->plan[k])
-            FFT(destroy_plan)(in->plan[k]);
-    pthread_mutex_unlock(&planner);
-    for (int t = 0; in->buffer && t < threads; t++)
-        dcv_free(in->buffer[t]);
-    dcv_free(in->buffer);
-    dcv_free(in->send);
+    rows_free(in->rows);
+    lanes_free(in->mid);
+    lanes_free(in->out);
+    free_for_threads(in->room, threads);
+    free_for_threads(in->plane, threads);
+    free_for_threads(in->line, threads);
+    dcv_free(in->work);
     dcv_free(in->arrive);
     dcv_free(in->in);
-    dcv_free(in->out);
+    dcv_free(in->away);
     dcv_free(in->plane_sums);
     dcv_free(in->batch_sums);
     dcv_free(in->plane_counts);
@@ -240,8 +244,18 @@ void slab_free(slab *s)
         return;
     if (s->in)
         inside_free(s->in, pool_size(s->pool));
-    dcv_free(s->work);
     dcv_free(s);
+}
+
+int64_t slab_wave(const slab *s, int axis, int64_t place)
+{
+    return lanes_wave(axis ? s->in->mid : s->in->out, place);
+}
+
+/* Spectrum of plane i of this rank in batch b. */
+static real *chunk_at(const slab *s, int channel, int64_t b, int64_t i)
+{
+    return s->in->work + (channel * s->n_batches + b) * s->in->step + i * PAIR;
 }
 
 /* --- Sums -------------------------------------------------------------------------- */
@@ -275,55 +289,130 @@ typedef struct planes_pass {
     int how;
     slab_row_fn fn;
     void *ctx;
+    int64_t most; /* rows at a time */
 } planes_pass;
 
-/* Columns of axis 1 within a plane of m1 rows. */
-static void plane_columns(const slab *s, real *plane, int which, cplx *buffer)
+static double *sums_of(const slab *s, int channel, int64_t i0)
 {
-    const int64_t m1 = s->shape.m[1], n = s->shape.m[2] / 2 + 1;
-    for (int64_t at = 0; at < n; at += SLAB_LANES) {
-        const int64_t lanes = n - at < SLAB_LANES ? n - at : SLAB_LANES;
-        const size_t bytes = (size_t)lanes * sizeof(cplx);
-        for (int64_t i = 0; i < m1; i++) {
-            memcpy(buffer + i * SLAB_LANES, plane + i * s->row + 2 * at, bytes);
-            memset(buffer + i * SLAB_LANES + lanes, 0, (size_t)(SLAB_LANES - lanes) * sizeof(cplx));
-        }
-        cplx *out = buffer + m1 * SLAB_LANES;
-        FFT(execute_dft)(s->in->plan[which], (FFT(complex) *)buffer, (FFT(complex) *)out);
-        for (int64_t i = 0; i < m1; i++)
-            memcpy(plane + i * s->row + 2 * at, out + i * SLAB_LANES, bytes);
-    }
+    return s->in->plane_sums + (channel * s->shape.m[0] + i0) * SLAB_SUMS;
 }
 
-static void one_plane(void *ctx, int64_t turn, int thread)
+/* n rows that follow each other, along axis 0 (where planes have one row) or 1, from first on. */
+static void few_rows(const planes_pass *p, slab_row first, real *base, int64_t step, int64_t n)
+{
+    const slab_inside *in = p->s->in;
+    real *room = in->room[first.thread];
+    const bool along0 = p->s->shape.m[1] == 1;
+    if (p->how & SLAB_BACK)
+        rows_back(in->rows, base, step, n, room);
+    for (int64_t i = 0; i < n; i++) {
+        slab_row r = first;
+        r.i0 += along0 ? i : 0;
+        r.i1 += along0 ? 0 : i;
+        r.at = rows_at(in->rows, room, i);
+        r.sums = sums_of(p->s, r.channel, r.i0);
+        p->fn(p->ctx, &r);
+    }
+    if (p->how & SLAB_FORWARD)
+        rows_forward(in->rows, base, step, n, room);
+}
+
+/* Planes of one row each, as many as go together. */
+static void thin_planes(void *ctx, int64_t turn, int thread)
 {
     const planes_pass *p = ctx;
     slab *s = p->s;
-    slab_inside *in = s->in;
-    const int64_t m1 = s->shape.m[1], c = turn / s->n_planes, i0 = turn % s->n_planes;
-    real *plane = s->work + turn * m1 * s->row;
-    slab_row r = {.channel = (int)c, .thread = thread, .i0 = s->first_plane + i0};
-    r.sums = in->plane_sums + (c * s->shape.m[0] + r.i0) * SLAB_SUMS;
-    memset(r.sums, 0, SLAB_SUMS * sizeof *r.sums);
-    if (p->how & SLAB_BACK && m1 > 1)
-        plane_columns(s, plane, MID_BACK, in->buffer[thread]);
-    for (r.i1 = 0; r.i1 < m1; r.i1++) {
-        r.at = plane + r.i1 * s->row;
-        if (p->how & SLAB_BACK)
-            FFT(execute_dft_c2r)(in->plan[ROW_BACK], (FFT(complex) *)r.at, r.at);
-        if (p->fn)
-            p->fn(p->ctx, &r);
-        if (p->how & SLAB_FORWARD)
-            FFT(execute_dft_r2c)(in->plan[ROW_FORWARD], r.at, (FFT(complex) *)r.at);
+    const int64_t groups = (s->n_planes + p->most - 1) / p->most, i = turn % groups * p->most;
+    const int64_t n = s->n_planes - i < p->most ? s->n_planes - i : p->most;
+    const slab_row r = {.channel = (int)(turn / groups), .thread = thread, .i0 = s->first_plane + i};
+    memset(sums_of(s, r.channel, r.i0), 0, (size_t)(n * SLAB_SUMS) * sizeof(double));
+    few_rows(p, r, chunk_at(s, r.channel, 0, i), s->in->step, n);
+}
+
+static void copy_lanes(real *restrict to, const real *restrict from)
+{
+    memcpy(to, from, LANES * sizeof *to);
+}
+
+/* Columns of plane i of this rank to its rows' chunks. */
+static void plane_in(const slab *s, int channel, int64_t i, real *plane, real *line)
+{
+    const int64_t m1 = s->shape.m[1], mc = s->shape.m[2] / 2 + 1, step = step_of(m1), apart = line_reals(&s->shape);
+    for (int64_t i1 = 0; i1 < m1; i1++) {
+        const int64_t c = i1 * mc, skip = c % LANES, last = (c + mc - 1) / LANES;
+        for (int64_t b = c / LANES, k = 0; b <= last; b++, k += LANES) {
+            const real *from = chunk_at(s, channel, b, i);
+            copy_lanes(line + k, from);
+            copy_lanes(line + apart + k, from + LANES);
+        }
+        for (int64_t b = 0; b < s->in->chunks; b++) {
+            real *to = plane + b * step + i1 * PAIR;
+            copy_lanes(to, line + skip + b * LANES);
+            copy_lanes(to + LANES, line + apart + skip + b * LANES);
+        }
     }
-    if (p->how & SLAB_FORWARD && m1 > 1)
-        plane_columns(s, plane, MID_FORWARD, in->buffer[thread]);
+}
+
+/* And back. */
+static void plane_out(const slab *s, int channel, int64_t i, const real *plane, real *line)
+{
+    const int64_t m1 = s->shape.m[1], mc = s->shape.m[2] / 2 + 1, step = step_of(m1), apart = line_reals(&s->shape);
+    int64_t held = 0, batch = 0; /* columns in the line; the batch that they begin */
+    for (int64_t i1 = 0; i1 < m1; i1++) {
+        for (int64_t b = 0; b < s->in->chunks; b++) {
+            const real *from = plane + b * step + i1 * PAIR;
+            copy_lanes(line + held + b * LANES, from);
+            copy_lanes(line + apart + held + b * LANES, from + LANES);
+        }
+        held += mc;
+        int64_t k = 0;
+        for (; k + LANES <= held || (i1 == m1 - 1 && k < held); k += LANES, batch++) {
+            real *to = chunk_at(s, channel, batch, i);
+            copy_lanes(to, line + k);
+            copy_lanes(to + LANES, line + apart + k);
+        }
+        held -= k;
+        if (k) {
+            copy_lanes(line, line + k);
+            copy_lanes(line + apart, line + apart + k);
+        }
+    }
+}
+
+static void plane_columns(const slab *s, int how, real *plane)
+{
+    for (int64_t b = 0; b < s->in->chunks; b++)
+        lanes_run(s->in->mid, how, plane + b * step_of(s->shape.m[1]), NULL, NULL);
+}
+
+/* A plane of several rows. */
+static void thick_plane(void *ctx, int64_t turn, int thread)
+{
+    const planes_pass *p = ctx;
+    slab *s = p->s;
+    const int64_t m1 = s->shape.m[1], i = turn % s->n_planes;
+    real *plane = s->in->plane[thread], *line = s->in->line[thread];
+    slab_row r = {.channel = (int)(turn / s->n_planes), .thread = thread, .i0 = s->first_plane + i};
+    memset(sums_of(s, r.channel, r.i0), 0, SLAB_SUMS * sizeof(double));
+    if (p->how & SLAB_BACK) {
+        plane_in(s, r.channel, i, plane, line);
+        plane_columns(s, LANES_BACK, plane);
+    }
+    for (; r.i1 < m1; r.i1 += p->most)
+        few_rows(p, r, plane + r.i1 * PAIR, step_of(m1), m1 - r.i1 < p->most ? m1 - r.i1 : p->most);
+    if (p->how & SLAB_FORWARD) {
+        plane_columns(s, LANES_FORWARD, plane);
+        plane_out(s, r.channel, i, plane, line);
+    }
 }
 
 void slab_planes(slab *s, int how, slab_row_fn fn, void *ctx, double *sums)
 {
-    planes_pass p = {s, how, fn, ctx};
-    pool_run(s->pool, s->shape.channels * s->n_planes, one_plane, &p);
+    planes_pass p = {s, how, fn, ctx, rows_most(s->shape.m[2], many_rows(&s->shape))};
+    if (s->shape.m[1] == 1)
+        pool_run(s->pool, s->shape.channels * ((s->n_planes + p.most - 1) / p.most), thin_planes, &p);
+    else
+        pool_run(s->pool, s->shape.channels * s->n_planes, thick_plane, &p);
     if (sums)
         add_up(s, s->in->plane_sums, s->shape.m[0], s->in->plane_counts, sums, false);
 }
@@ -338,60 +427,35 @@ typedef struct columns_pass {
     int64_t k; /* this round: batches k .. of each rank */
 } columns_pass;
 
-/* Columns of a batch in this rank's planes, to or from [n_planes][LANES].  A batch may begin in one row
- * of a plane and end in a later one. */
-static void copy_batch(const slab *s, int channel, int64_t batch, cplx *buffer, bool gather)
+typedef struct part {
+    const columns_pass *p;
+    slab_batch b;
+} part;
+
+static void see_part(void *ctx, int64_t first, int64_t n, real *at)
 {
-    const int64_t mc = s->shape.m[2] / 2 + 1, m1 = s->shape.m[1];
-    const int64_t c0 = batch * SLAB_LANES, lanes = s->n_columns - c0 < SLAB_LANES ? s->n_columns - c0 : SLAB_LANES;
-    real *planes = s->work + channel * s->n_planes * m1 * s->row;
-    for (int64_t lane = 0, n; lane < lanes; lane += n) {
-        const int64_t c = c0 + lane, i1 = c / mc, i2 = c % mc;
-        n = mc - i2 < lanes - lane ? mc - i2 : lanes - lane;
-        real *at = planes + i1 * s->row + 2 * i2;
-        cplx *to = buffer + lane;
-        const size_t bytes = (size_t)n * sizeof(cplx);
-        const int64_t step = m1 * s->row;
-        if (gather)
-            for (int64_t i = 0; i < s->n_planes; i++, at += step, to += SLAB_LANES)
-                memcpy(to, at, bytes);
-        else
-            for (int64_t i = 0; i < s->n_planes; i++, at += step, to += SLAB_LANES)
-                memcpy(at, to, bytes);
-    }
-    for (int64_t i = 0; gather && lanes < SLAB_LANES && i < s->n_planes; i++)
-        memset(buffer + i * SLAB_LANES + lanes, 0, (size_t)(SLAB_LANES - lanes) * sizeof(cplx));
+    part *q = ctx;
+    q->b.place = first;
+    q->b.n = n;
+    q->b.at = at;
+    q->p->fn(q->p->ctx, &q->b);
 }
 
-/* Columns at, with room for as many: transformed there, seen by fn, and back. */
-static void transform(const columns_pass *p, int64_t own, cplx *at, cplx *room, int thread)
+/* A batch, all of whose planes are at. */
+static void transform(const columns_pass *p, int64_t own, real *at, int thread)
 {
     slab *s = p->s;
-    slab_inside *in = s->in;
     const int64_t batch = s->first_batch + own;
-    const bool forward = p->how & SLAB_FORWARD && in->plan[OUT_FORWARD],
-               back = p->how & SLAB_BACK && in->plan[OUT_BACK];
-    slab_batch b = {p->channel, thread, own, batch * SLAB_LANES, forward || back ? room : at, NULL};
-    b.sums = in->batch_sums + (p->channel * s->n_batches + batch) * SLAB_SUMS;
-    memset(b.sums, 0, SLAB_SUMS * sizeof *b.sums);
-    if (forward)
-        FFT(execute_dft)(in->plan[OUT_FORWARD], (FFT(complex) *)at, (FFT(complex) *)room);
-    if (p->fn)
-        p->fn(p->ctx, &b);
-    if (back)
-        FFT(execute_dft)(in->plan[OUT_BACK], (FFT(complex) *)room, (FFT(complex) *)at);
+    part q = {p, {.channel = p->channel, .thread = thread, .own = own, .first = batch * SLAB_LANES}};
+    q.b.sums = s->in->batch_sums + (p->channel * s->n_batches + batch) * SLAB_SUMS;
+    memset(q.b.sums, 0, SLAB_SUMS * sizeof *q.b.sums);
+    lanes_run(s->in->out, p->how, at, p->fn ? see_part : NULL, &q);
 }
 
-/* All planes are here. */
 static void batch_alone(void *ctx, int64_t own, int thread)
 {
     const columns_pass *p = ctx;
-    cplx *at = p->s->in->buffer[thread];
-    if (p->how & SLAB_FORWARD)
-        copy_batch(p->s, p->channel, own, at, true);
-    transform(p, own, at, at + p->s->shape.m[0] * SLAB_LANES, thread);
-    if (p->how & SLAB_BACK)
-        copy_batch(p->s, p->channel, own, at, false);
+    transform(p, own, chunk_at(p->s, p->channel, own, 0), thread);
 }
 
 /* Batch g of this round of rank r: its number, -1 if it has fewer. */
@@ -401,60 +465,36 @@ static int64_t batch_of(const columns_pass *p, int r, int64_t g)
     return b < batches_before(p->s, r + 1) ? b : -1;
 }
 
-static cplx *packed(const slab *s, int r, int64_t g)
-{
-    return s->in->send + (r * s->in->round + g) * s->n_planes * SLAB_LANES;
-}
-
-static void pack(void *ctx, int64_t turn, int thread)
-{
-    const columns_pass *p = ctx;
-    const int r = (int)(turn / p->s->in->round);
-    const int64_t g = turn % p->s->in->round, b = batch_of(p, r, g);
-    (void)thread;
-    if (b >= 0)
-        copy_batch(p->s, p->channel, b, packed(p->s, r, g), true);
-}
-
-static void unpack(void *ctx, int64_t turn, int thread)
-{
-    const columns_pass *p = ctx;
-    const int r = (int)(turn / p->s->in->round);
-    const int64_t g = turn % p->s->in->round, b = batch_of(p, r, g);
-    (void)thread;
-    if (b >= 0)
-        copy_batch(p->s, p->channel, b, packed(p->s, r, g), false);
-}
-
 static void batch_arrived(void *ctx, int64_t g, int thread)
 {
     const columns_pass *p = ctx;
     if (batch_of(p, p->s->rank, g) >= 0)
-        transform(p, p->k + g, p->s->in->arrive + g * p->s->shape.m[0] * SLAB_LANES, p->s->in->buffer[thread], thread);
+        transform(p, p->k + g, p->s->in->arrive + g * p->s->shape.m[0] * PAIR, thread);
 }
 
-/* Own rows of everybody's batches against everybody's rows of own batches.  to_columns: rows leave, columns arrive. */
+/* Own planes of everybody's batches against everybody's planes of own batches.  to_columns: planes leave, columns
+ * arrive. */
 static void swap(columns_pass *p, bool to_columns)
 {
     slab *s = p->s;
     slab_inside *in = s->in;
-    const int64_t row = SLAB_LANES * (int64_t)sizeof(cplx);
-    int n_rows = 0, n_columns = 0;
-    parcel *rows = to_columns ? in->out : in->in, *columns = to_columns ? in->in : in->out;
+    int n_planes = 0, n_columns = 0;
+    parcel *planes = to_columns ? in->away : in->in, *columns = to_columns ? in->in : in->away;
     for (int r = 0; r < s->ranks; r++)
         for (int64_t g = 0; g < in->round; g++) {
             const int64_t theirs = batch_of(p, r, g), first = planes_before(s, r), n = planes_before(s, r + 1) - first;
-            cplx *column = in->arrive + (g * s->shape.m[0] + first) * SLAB_LANES;
-            if (r == s->rank && theirs >= 0)
-                memcpy(to_columns ? column : packed(s, r, g), to_columns ? packed(s, r, g) : column, (size_t)(n * row));
+            real *column = in->arrive + (g * s->shape.m[0] + first) * PAIR;
+            real *mine = theirs >= 0 ? chunk_at(s, p->channel, theirs, 0) : NULL;
+            if (r == s->rank && mine)
+                memcpy(to_columns ? column : mine, to_columns ? mine : column, (size_t)(n * PAIR_BYTES));
             if (r == s->rank)
                 continue;
-            if (theirs >= 0)
-                rows[n_rows++] = (parcel){r, packed(s, r, g), s->n_planes * row};
+            if (mine)
+                planes[n_planes++] = (parcel){r, mine, s->n_planes * PAIR_BYTES};
             if (batch_of(p, s->rank, g) >= 0)
-                columns[n_columns++] = (parcel){r, column, n * row};
+                columns[n_columns++] = (parcel){r, column, n * PAIR_BYTES};
         }
-    group_exchange(s->group, in->in, to_columns ? n_columns : n_rows, in->out, to_columns ? n_rows : n_columns);
+    group_exchange(s->group, in->in, to_columns ? n_columns : n_planes, in->away, to_columns ? n_planes : n_columns);
 }
 
 static void columns_together(columns_pass *p)
@@ -462,15 +502,11 @@ static void columns_together(columns_pass *p)
     slab *s = p->s;
     const int64_t round = s->in->round, most = most_part(s->n_batches, s->ranks);
     for (p->k = 0; p->k < most; p->k += round) {
-        if (p->how & SLAB_FORWARD) {
-            pool_run(s->pool, s->ranks * round, pack, p);
+        if (p->how & SLAB_FORWARD)
             swap(p, true);
-        }
         pool_run(s->pool, round, batch_arrived, p);
-        if (p->how & SLAB_BACK) {
+        if (p->how & SLAB_BACK)
             swap(p, false);
-            pool_run(s->pool, s->ranks * round, unpack, p);
-        }
     }
 }
 
