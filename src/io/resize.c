@@ -1,6 +1,7 @@
 /* resize.c -- resampling with the bytes that Pillow gives (Image.resize, 8 bits a channel).
  *
- * Two passes, rows first, rounded to 8 bits between them.  The filter is stretched by the scale when a picture
+ * Two passes, rows first (as Pillow before 13, which turns the order where height shrinks far more than width: single
+ * levels differ then), rounded to 8 bits between them.  The filter is stretched by the scale when a picture
  * shrinks (antialias); a window's weights are normalised in float64, then rounded to fixed point with 22
  * fractional bits, away from zero.  Nearest picks the pixel that the centre of the output
  * pixel falls on, positions being summed up step by step as Pillow sums them.

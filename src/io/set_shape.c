@@ -179,14 +179,21 @@ static dcv_status array_extents(const set *x, int64_t *h, int64_t *w)
     return st == DCV_OK ? st : dcv_fail_in(st, "%s: its pictures", x->s.shown);
 }
 
-/* Without a network: grey if all pictures are, and one size if they happen to have one. */
+/* Options that only pictures of three channels can meet: bgr, or three values of mean or std. */
+static bool asks_for_colour(const dcv_preprocess *p)
+{
+    return p->channels == DCV_BGR || p->mean.n == 3 || p->std.n == 3;
+}
+
+/* Without a network: grey if all pictures are and no option asks for colour, and one size if they happen to have one.
+ */
 static dcv_status choose_plain(const dcv_config *c, set *x, survey *v)
 {
     if (x->s.content == DCV_CONTENT_PIXELS)
         v->channels = (int)x->s.item.d[2];
     else if (!v->good)
         DCV_TRY(survey_all(x, v));
-    x->d.c = v->channels;
+    x->d.c = asks_for_colour(&x->p) ? 3 : v->channels;
     DCV_TRY(check_lists(c, x, x->d.c));
     dcv_tables_make(&x->p, x->d.c, &x->tables);
     return DCV_OK;

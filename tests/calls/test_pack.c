@@ -74,6 +74,21 @@ static void same(const char *source, const char *labels, const char *packed, con
     CHECK(access(at("d.h5.part"), F_OK) != 0);
 }
 
+/* Network input of grey/1.png: its samples less the mean of each of three channels. */
+static void grey_as_colour(const char *packed, const int64_t *mean)
+{
+    dcv_dataset *d;
+    dcv_item it;
+    CHECK_OK(dcv_dataset_open_plain(packed, NULL, NULL, NULL, &d));
+    CHECK(d && d->n == 2 && d->c == 3 && d->max_h == 9 && d->max_w == 13);
+    CHECK_OK(dcv_dataset_read(d, 0, DCV_READ_INPUT, &it));
+    for (int64_t k = 0; k < 3; k++)
+        for (int64_t i = 0; i < 9 * 13; i++)
+            CHECK(it.input[k * 9 * 13 + i] == (float)(5 + i * i % 97 - mean[k]));
+    dcv_item_clear(&it);
+    dcv_dataset_free(d);
+}
+
 int main(void)
 {
     CHECK(mkdtemp(dir) != NULL);
@@ -103,6 +118,10 @@ int main(void)
     put_picture("grey/2.png", 9, 13, 1, 6);
     CHECK_OK(pack(at("grey"), "-o", at("d.h5"), NULL));
     same(at("grey"), "none", at("d.h5"), NULL);
+
+    static const int64_t bgr_mean[] = {104, 117, 123};
+    CHECK_OK(pack(at("grey"), "-o", at("d.h5"), "--preprocess", "preset=caffe", NULL));
+    grey_as_colour(at("d.h5"), bgr_mean);
 
     put_picture("grey/\xff\xfe.png", 9, 13, 1, 7);
     CHECK_OK(pack(at("grey"), "-o", at("d.h5"), NULL));
