@@ -408,16 +408,32 @@ static dcv_status list_uses(builder *b)
     return DCV_OK;
 }
 
+/* Does a node put the numbers of input k into its output? */
+static bool passes_on(const dcv_node *nd, int k)
+{
+    static const struct {
+        const char *op;
+        unsigned inputs; /* a bit each */
+    } movers[] = {{"Concat", ~0u}, {"Gather", 1},          {"GatherElements", 1},  {"GatherND", 1}, {"ScatterND", 5},
+                  {"Scatter", 5},  {"ScatterElements", 5}, {"OneHot", 4},          {"CastLike", 1}, {"CumSum", 1},
+                  {"Trilu", 1},    {"QuantizeLinear", 5},  {"DequantizeLinear", 5}};
+    if (nd->op->flags & DCV_OP_ELEMENTWISE)
+        return true;
+    for (size_t i = 0; i < sizeof movers / sizeof *movers; i++)
+        if (!strcmp(nd->op->name, movers[i].op))
+            return movers[i].inputs >> (k < 31 ? k : 31) & 1;
+    return false;
+}
+
 /* In a walk integers are floats, and so must be the constants that meet them. */
 static dcv_status float_operands(builder *b)
 {
     dcv_graph *g = b->g;
     for (int i = 0; i < g->n_node; i++) {
         const dcv_node *nd = &g->node[i];
-        const bool meets = nd->op->flags & DCV_OP_ELEMENTWISE || !strcmp(nd->op->name, "Concat");
-        for (int k = 0; meets && k < nd->n_in; k++) {
+        for (int k = 0; k < nd->n_in; k++) {
             dcv_value *v = nd->in[k] >= 0 ? &g->value[nd->in[k]] : NULL;
-            if (!v || !v->constant || v->type != DCV_I64)
+            if (!v || !v->constant || v->type != DCV_I64 || !passes_on(nd, k))
                 continue;
             const int64_t n = dcv_count(&v->dims), *from = v->constant;
             float *to = dcv_arena_alloc(b->arena, (size_t)n, sizeof *to);

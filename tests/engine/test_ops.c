@@ -148,8 +148,8 @@ static void test_exp(void)
 int main(void)
 {
     test_exp();
-    static const char *const files[] = {"ops9",        "ops13",        "ops18",       "ops20",
-                                        "transposed9", "transposed11", "transposed22"};
+    static const char *const files[] = {"ops8",  "ops9",        "ops13",        "ops18",       "ops19",
+                                        "ops20", "transposed9", "transposed11", "transposed22"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         test_file(files[i]);
     CHECK(dcv_alloc_balance() == 0);

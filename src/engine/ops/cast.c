@@ -1,4 +1,5 @@
-/* cast.c -- ONNX Cast (6, 9, 13, 19, 21) among numbers: floats are float32, integers and bools int64.
+/* cast.c -- ONNX Cast (6, 9, 13, 19, 21) and CastLike (15, 19, 21) among numbers: floats are float32, integers and
+ * bools int64.
  *
  * Float to integer truncates, to bool is x != 0.  A cast to float16 or double changes nothing.
  */
@@ -32,6 +33,23 @@ static dcv_status shape(const dcv_shape_io *io)
     io->y[0].type = kind_of(to) == KIND_FLOAT ? DCV_F32 : DCV_I64;
     io->y[0].dims = io->x[0]->dims;
     return DCV_OK;
+}
+
+/* As Cast to float or to an integer: truth values and other whole numbers are one type here. */
+static dcv_status like_shape(const dcv_shape_io *io)
+{
+    enum { FLOAT = 1, INT64 = 7 }; /* of TensorProto.DataType */
+    cast_attr *a = io->node->attr;
+    a->to = io->x[1]->type == DCV_F32 ? FLOAT : INT64;
+    io->y[0].type = io->x[1]->type;
+    io->y[0].dims = io->x[0]->dims;
+    return DCV_OK;
+}
+
+static int carries(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j)
+{
+    (void)g, (void)nd, (void)j;
+    return k ? DCV_AXIS_MIXED : axis;
 }
 
 static int64_t to_int(float v)
@@ -70,9 +88,11 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 /* From float to float nothing changes; whole numbers carry no signal. */
 static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
 {
-    (void)g, (void)nd;
+    (void)g;
     const dcv_blob *gy = &io->gy[0];
-    if (io->gx[0].data != gy->data)
+    if (nd->n_in > 1 && io->gx[1].data) /* of what lends its type alone */
+        memset(io->gx[1].data, 0, (size_t)dcv_blob_shape_of(io->gx[1].dims, io->gx[1].block).floats * sizeof(float));
+    if (io->gx[0].data && io->gx[0].data != gy->data)
         memcpy(io->gx[0].data, gy->data, (size_t)dcv_blob_shape_of(gy->dims, gy->block).floats * sizeof(float));
 }
 
@@ -90,3 +110,17 @@ const dcv_op dcv_op_cast = {.name = "Cast",
                             .forward = forward,
                             .back_layout = DCV_LAYOUT_SAME,
                             .backward = backward};
+
+const dcv_op dcv_op_castlike = {.name = "CastLike",
+                                .min_in = 2,
+                                .max_in = 2,
+                                .max_out = 1,
+                                .attr_size = sizeof(cast_attr),
+                                .ignored = "saturate|round_mode",
+                                .layout = DCV_LAYOUT_SAME,
+                                .shape = like_shape,
+                                .fold = fold,
+                                .carries = carries,
+                                .forward = forward,
+                                .back_layout = DCV_LAYOUT_SAME,
+                                .backward = backward};

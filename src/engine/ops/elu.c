@@ -1,5 +1,5 @@
 /* elu.c -- ONNX Elu (6, 22), Selu (6, 22), Celu (12), Softplus, Softsign (1, 22), Mish (18, 22), Swish (24), Gelu (20),
- * ThresholdedRelu (10, 22): activations of one number, each given by its formula.
+ * ThresholdedRelu (10, 22), Shrink (9): activations of one number, each given by its formula.
  */
 #include <string.h>
 #include "engine/ops/function.h"
@@ -19,6 +19,9 @@ static const dcv_field selu_fields[] = {NUMBER("alpha", a, "1.673263192176818847
                                         DCV_FIELDS_END};
 static const dcv_field swish_fields[] = {NUMBER("alpha", a, "1", "factor inside the sigmoid"), DCV_FIELDS_END};
 
+static const dcv_field shrink_fields[] = {NUMBER("lambd", a, "0.5", "half of the width that becomes 0"),
+                                          NUMBER("bias", b, "0", "how far the rest moves inwards"), DCV_FIELDS_END};
+
 DCV_FUNCTION(elu, 1, true, v < 0 ? a * expm1f(v) : v)
 DCV_FUNCTION(selu, 2, true, b *(v < 0 ? a * expm1f(v) : v))
 DCV_FUNCTION(celu, 1, true, v < 0 ? a * expm1f(v / a) : v)
@@ -27,6 +30,9 @@ DCV_FUNCTION(softsign, 0, true, v / (1 + fabsf(v)))
 DCV_FUNCTION(swish, 1, true, v / (1 + expf(-a * v)))
 DCV_FUNCTION(thresholded, 1, true, v > a ? v : isnan(v) ? v : 0)
 
+DCV_FUNCTION(shrink, 2, true, v<-a ? v + b : v> a ? v - b : isnan(v) ? v : 0)
+
+DCV_DERIVATIVE(shrink, 2, v<-a || v> a ? 1 : 0)
 DCV_DERIVATIVE(elu, 1, v < 0 ? a * expf(v) : 1)
 DCV_DERIVATIVE(selu, 2, b *(v < 0 ? a * expf(v) : 1))
 DCV_DERIVATIVE(celu, 1, v < 0 ? expf(v / a) : 1)
@@ -130,6 +136,8 @@ const dcv_op dcv_op_thresholdedrelu = {.name = "ThresholdedRelu",
                                        WITH(elu_fields),
                                        .forward = thresholded_forward,
                                        DCV_WALKS_BACK(thresholded, DCV_BACK_X)};
+const dcv_op dcv_op_shrink = {
+    .name = "Shrink", COMMON, WITH(shrink_fields), .forward = shrink_forward, DCV_WALKS_BACK(shrink, DCV_BACK_X)};
 const dcv_op dcv_op_gelu = {.name = "Gelu",
                             MAPS,
                             .attr_size = sizeof(gelu_attr),

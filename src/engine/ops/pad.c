@@ -1,8 +1,11 @@
-/* pad.c -- ONNX Pad (2: attributes; 11, 13, 18, 19, 21: inputs), mode constant.  Negative pads cut away. */
+/* pad.c -- ONNX Pad (2: attributes; 11, 13, 18, 19, 21: inputs), modes constant, reflect, edge and wrap.  Negative pads
+ * cut away. */
 #include <string.h>
 #include "engine/ops/util.h"
 
 extern const dcv_op dcv_op_identity;
+
+typedef enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP } pad_mode;
 
 typedef struct pad_attr {
     int mode;
@@ -47,12 +50,10 @@ static dcv_status shape(const dcv_shape_io *io)
     int64_t n;
     int at[DCV_MAX_RANK], n_axes;
     double fill = a->value;
-    if (a->mode)
-        return dcv_op_fail(io, DCV_EUNSUPPORTED, "mode is not constant");
     DCV_TRY(dcv_op_ints_or(io, 1, "pads", &a->pads, &pads, &n));
     if (dcv_op_has(io, 2))
         DCV_TRY(dcv_op_number(io, 2, "constant_value", &fill));
-    a->fill = (float)fill;
+    a->fill = a->mode == PAD_CONSTANT ? (float)fill : 0;
     DCV_TRY(axes_of(io, x->n, at, &n_axes));
     if (n != 2 * n_axes)
         return dcv_op_fail(io, DCV_EDATA, "%lld pads for %d axes", (long long)n, n_axes);
@@ -63,6 +64,9 @@ static dcv_status shape(const dcv_shape_io *io)
         if (lo < -limit || lo > limit || hi < -limit || hi > limit || x->d[at[i]] + lo + hi < 0)
             return dcv_op_fail(io, DCV_EDATA, "pads %lld and %lld along axis %d of extent %lld", (long long)lo,
                                (long long)hi, at[i], (long long)x->d[at[i]]);
+        const int64_t left = x->d[at[i]] + (lo < 0 ? lo : 0) + (hi < 0 ? hi : 0);
+        if (a->mode != PAD_CONSTANT && left < 1 && x->d[at[i]] + lo + hi > 0)
+            return dcv_op_fail(io, DCV_EDATA, "axis %d has no cells to fill the border with", at[i]);
         a->lo[at[i]] = lo;
         a->hi[at[i]] = hi;
         io->y[0].dims.d[at[i]] = x->d[at[i]] + lo + hi;
@@ -99,11 +103,68 @@ static void copy(const dcv_dims *x, const dcv_dims *y, const int64_t *lo, const 
     dcv_move_run(&m, (char *)to + at_y * (int64_t)elem, (const char *)from + at_x * (int64_t)elem, elem);
 }
 
+/* Cell of an axis of extent cells that cell i of the output's holds, -1: border of the constant mode.  Negative pads
+ * cut first: a border is made of what is left. */
+static int64_t cell_at(const pad_attr *a, int axis, int64_t extent, int64_t i)
+{
+    const int64_t lo = a->lo[axis], hi = a->hi[axis], first = lo < 0 ? -lo : 0;
+    const int64_t n = extent - first + (hi < 0 ? hi : 0);
+    i -= lo > 0 ? lo : 0;
+    if (i >= 0 && i < n)
+        return first + i;
+    switch ((pad_mode)a->mode) {
+    case PAD_EDGE:
+        return first + (i < 0 ? 0 : n - 1);
+    case PAD_WRAP:
+        return first + (i % n + n) % n;
+    case PAD_REFLECT: {
+        const int64_t period = n > 1 ? 2 * (n - 1) : 1, k = (i % period + period) % period;
+        return first + (k < n ? k : period - k);
+    }
+    case PAD_CONSTANT:
+        break;
+    }
+    return -1;
+}
+
+/* Every cell of y from axis on, elem bytes each, by where it comes from; the border's value is another cell's. */
+static void mirror(const pad_attr *a, const dcv_dims *x, const dcv_dims *y, int axis, size_t elem, const char *from,
+                   char *to)
+{
+    size_t step_x = elem, step_y = elem;
+    if (!y->n) {
+        memcpy(to, from, elem);
+        return;
+    }
+    for (int i = axis + 1; i < y->n; i++) {
+        step_x *= (size_t)x->d[i];
+        step_y *= (size_t)y->d[i];
+    }
+    for (int64_t i = 0, n = 1; i < y->d[axis]; i += n) {
+        const int64_t k = cell_at(a, axis, x->d[axis], i), left = x->d[axis] - k;
+        const char *cell = from + (size_t)k * step_x;
+        char *at = to + (size_t)i * step_y;
+        if (axis == y->n - 1 && i == k + a->lo[axis])
+            n = left < y->d[axis] - i ? left : y->d[axis] - i;
+        else
+            n = 1;
+        if (axis == y->n - 1)
+            memcpy(at, cell, (size_t)n * elem);
+        else
+            mirror(a, x, y, axis + 1, elem, cell, at);
+    }
+}
+
 static void move(const dcv_node *nd, int part, const dcv_dims *x, const dcv_dims *y, size_t elem, const void *from,
                  void *to)
 {
     (void)part;
     const pad_attr *a = nd->attr;
+    if (a->mode != PAD_CONSTANT) {
+        if (dcv_count(y))
+            mirror(a, x, y, 0, elem, from, to);
+        return;
+    }
     fill_all(dcv_count(y), elem, a->fill, to);
     copy(x, y, a->lo, a->hi, elem, from, to);
 }
@@ -114,6 +175,11 @@ static void move_blocks(const pad_attr *a, int b, const dcv_dims *x, const dcv_d
     dcv_dims dx = *x, dy = *y;
     int64_t lo[DCV_MAX_RANK], hi[DCV_MAX_RANK];
     const int last = x->n - 1;
+    if (a->mode != PAD_CONSTANT) { /* a cell is b lanes */
+        dx.d[1] = dy.d[1] = (x->d[1] + b - 1) / b;
+        mirror(a, &dx, &dy, 0, (size_t)b * sizeof *to, (const char *)from, (char *)to);
+        return;
+    }
     memcpy(lo, a->lo, sizeof lo);
     memcpy(hi, a->hi, sizeof hi);
     dx.d[1] = dy.d[1] = (x->d[1] + b - 1) / b;
@@ -127,8 +193,8 @@ static int64_t cell_of(const pad_attr *a, const dcv_dims *x, const dcv_dims *y, 
 {
     int64_t at = 0, stride = 1;
     for (int axis = y->n - 1; axis >= 2; axis--) {
-        const int64_t k = i % y->d[axis] - a->lo[axis];
-        if (k < 0 || k >= x->d[axis])
+        const int64_t k = cell_at(a, axis, x->d[axis], i % y->d[axis]);
+        if (k < 0)
             return -1;
         at += k * stride;
         stride *= x->d[axis];
@@ -144,9 +210,9 @@ static void move_channels(const pad_attr *a, int b, const dcv_dims *x, const dcv
     for (int64_t i = 0; i < sy.cells; i++) {
         const int64_t at = cell_of(a, x, y, i);
         for (int64_t c = 0; c < sy.blocks * b; c++) {
-            const int64_t k = c - a->lo[1];
+            const int64_t k = cell_at(a, 1, sx.c, c);
             to[(c / b * sy.cells + i) * b + c % b] =
-                at < 0 || k < 0 || k >= sx.c ? a->fill : from[(k / b * sx.cells + at) * b + k % b];
+                at < 0 || k < 0 ? a->fill : from[(k / b * sx.cells + at) * b + k % b];
         }
     }
 }
@@ -165,18 +231,21 @@ static int carries(const dcv_graph *g, const dcv_node *nd, int k, int axis, int 
 
 static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o)
 {
-    (void)g, (void)k, (void)j;
-    o -= ((const pad_attr *)nd->attr)->lo[axis];
+    (void)j;
+    const pad_attr *a = nd->attr;
+    const int64_t inside = a->mode == PAD_CONSTANT ? -1 : cell_at(a, axis, g->value[nd->in[k]].dims.d[axis], o);
+    o = inside < 0 ? o - a->lo[axis] : inside;
     return (dcv_cells){o, o + 1, 1};
 }
 
-/* In space it only says which cells: then the cells given are the result.  Along channels it works as it stands. */
+/* In space it only says which cells: then the cells given are the result.  Along channels it works as it stands.  A
+ * border that holds other cells than its neighbours is not of one value. */
 static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
 {
     const dcv_dims *x = &g->value[nd->in[0]].dims, *y = &g->value[nd->out[0]].dims;
     const pad_attr *a = nd->attr;
     *border = a->fill;
-    if (nd->in[0] < 0 || x->n < 3)
+    if (nd->in[0] < 0 || x->n < 3 || a->mode != PAD_CONSTANT)
         return false;
     bool moves = false, channels = x->d[0] != y->d[0] || x->d[1] != y->d[1];
     for (int i = 0; i < x->n; i++) {

@@ -235,7 +235,7 @@ static dcv_status by_scales(const dcv_shape_io *io, const float *scale, const in
         if (!(scale[i] > 0) || isinf(scale[i]))
             return dcv_op_fail(io, DCV_EDATA, "scale %g along axis %d; expected a positive number", (double)scale[i],
                                at[i]);
-        const double out = floor((double)scale[i] * (double)x->d[at[i]]);
+        const double out = floorf(scale[i] * (float)x->d[at[i]]); /* in float: 1.8 * 5 is 9 */
         if (out > MAX_EXTENT)
             return dcv_op_fail(io, DCV_EDATA, "scale %g of extent %lld; at most %d cells are supported",
                                (double)scale[i], (long long)x->d[at[i]], (int)MAX_EXTENT);

@@ -142,9 +142,67 @@ class Pad(OpRun):
         border, n = [(0, 0)] * x.ndim, len(axes)
         for i, a in enumerate(axes):
             border[a] = (int(pads[i]), int(pads[n + i]))
-        x = np.pad(x, [(max(0, a), max(0, b)) for a, b in border],
-                   constant_values=float(value) if value is not None else 0)
-        return (x[tuple(slice(max(0, -a), x.shape[i] - max(0, -b)) for i, (a, b) in enumerate(border))],)
+        cut = tuple(slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(x.shape, border))
+        border = [(max(0, a), max(0, b)) for a, b in border]
+        if mode not in (None, "constant"):
+            return (np.pad(x[cut], border, mode=mode),)
+        return (np.pad(x[cut], border, constant_values=float(value) if value is not None else 0),)
+
+
+class LpPool(OpRun):
+    """Its own takes padding for numbers."""
+    op_domain = ""
+
+    def _run(self, x, auto_pad=None, ceil_mode=None, dilations=None, kernel_shape=None, p=None, pads=None, strides=None):
+        axes = geometry(x.shape[2:], kernel_shape, strides, pads, dilations, auto_pad, ceil_mode)
+        return (pool(x, axes, lambda v, n: (np.abs(v) ** p).sum(-1) ** (1 / p)),)
+
+
+class GlobalLpPool(OpRun):
+    op_domain = ""
+
+    def _run(self, x, p=None):
+        return ((np.abs(x) ** p).sum(tuple(range(2, x.ndim)), keepdims=True) ** (1 / p),)
+
+
+class MeanVarianceNormalization(OpRun):
+    """Its own mixes float32 and float64."""
+    op_domain = ""
+
+    def _run(self, x, axes=None):
+        axes = tuple(axes or (0, 2, 3))
+        return ((x - x.mean(axes, keepdims=True)) / (x.std(axes, keepdims=True) + 1e-9),)
+
+
+class Hardmax(OpRun):
+    """Its own knows the newest version alone."""
+    op_domain = ""
+
+    def _run(self, x, axis=None):
+        flat = x.reshape(int(np.prod(x.shape[:axis])), -1) if self.old else np.moveaxis(x, axis, -1)
+        y = (np.arange(flat.shape[-1]) == flat.argmax(-1)[..., None]).astype(x.dtype)
+        return (y.reshape(x.shape) if self.old else np.moveaxis(y, -1, axis),)
+
+
+def hardmax_of(opset):
+    return type("Hardmax", (Hardmax,), {"old": opset < 13})
+
+
+class Upsample(OpRun):
+    """Asymmetric: nearest by floor, linear between the cells at floor and beyond."""
+    op_domain = ""
+
+    def _run(self, x, scales=None, mode=None):
+        for axis, scale in enumerate(self.scales() if scales is None else scales):
+            at = np.arange(int(np.floor(x.shape[axis] * scale))) / scale
+            low = np.floor(at).astype(int)
+            high, part = np.minimum(low + 1, x.shape[axis] - 1), at - low if mode == "linear" else 0 * at
+            part = part.reshape((-1,) + (1,) * (x.ndim - axis - 1))
+            x = x.take(low, axis) * (1 - part) + x.take(high, axis) * part
+        return (x,)
+
+    def scales(self):
+        return next(a.floats for a in self.onnx_node.attribute if a.name == "scales")
 
 
 def softmax_of(opset, logarithm):
@@ -231,7 +289,8 @@ class Cases:
 
     def references(self):
         ops = [MaxPool, AveragePool, Conv, BatchNormalization, LRN, softmax_of(self.opset, False),
-               softmax_of(self.opset, True)] + ([Pad] if self.opset > 10 else [])
+               softmax_of(self.opset, True), LpPool, GlobalLpPool, Upsample,
+               MeanVarianceNormalization, hardmax_of(self.opset)] + ([Pad] if self.opset > 10 else [])
         for node in self.nodes:
             feeds = {n: self.inputs[n] for n in node.input if n in self.inputs}
             want = ReferenceEvaluator(self.single(node, True), new_ops=ops).run(
@@ -541,6 +600,127 @@ def cases_20():
     return c
 
 
+def cases_8():
+    c = Cases(8)
+    c.add("upsample", "Upsample", [picture(1, 19, 4, 5)], scales=[1.0, 1.0, 2.0, 3.0])
+    c.add("upsample_part", "Upsample", [picture(1, 3, 4, 5)], mode="nearest", scales=[1.0, 1.0, 1.5, 1.0])
+    c.add("upsample_linear", "Upsample", [picture(1, 19, 4, 5)], mode="linear", scales=[1.0, 1.0, 2.0, 2.0])
+    c.add("hardmax", "Hardmax", [picture(1, 19, 4, 5)], axis=2)
+    c.add("tile", "Tile", [picture(1, 3, 4)], np.array([1, 2, 3]))
+    c.add("topk", "TopK", [picture(1, 9, 5)], k=3, axis=1, outputs=2)
+    return c
+
+
+def resizes(c):
+    none = np.zeros(0, np.float32)
+
+    def by_scale(name, x, scales, **attributes):
+        c.add("resize_" + name, "Resize", [x], np.array(scales, np.float32), order="l-c", **attributes)
+
+    def by_size(name, x, sizes, **attributes):
+        c.add("resize_" + name, "Resize", [x], np.array(sizes, np.int64), order="l--c", **attributes)
+
+    x = lambda: picture(1, 19, 5, 7)
+    by_scale("nearest", x(), [1, 1, 2, 2], coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    by_size("nearest_size", x(), [1, 19, 8, 11])
+    by_size("nearest_ceil", x(), [1, 19, 3, 11], nearest_mode="ceil")
+    by_size("nearest_prefer_ceil", x(), [1, 19, 10, 4], nearest_mode="round_prefer_ceil", coordinate_transformation_mode="align_corners")
+    by_scale("nearest_down", x(), [1, 1, 0.6, 0.6], coordinate_transformation_mode="asymmetric")
+    by_scale("nearest_flat", picture(1, 19), [1, 1.7], nearest_mode="floor")
+    by_scale("linear", x(), [1, 1, 2, 2], mode="linear")
+    by_scale("linear_uneven", x(), [1, 1, 1.7, 0.45], mode="linear")
+    by_size("linear_corners", x(), [1, 19, 12, 9], mode="linear", coordinate_transformation_mode="align_corners")
+    by_size("linear_pytorch", x(), [1, 19, 1, 9], mode="linear", coordinate_transformation_mode="pytorch_half_pixel")
+    by_scale("linear_asymmetric", x(), [1, 1, 3, 1], mode="linear", coordinate_transformation_mode="asymmetric")
+    by_scale("linear_symmetric", x(), [1, 1, 0.7, 1.3], mode="linear", coordinate_transformation_mode="half_pixel_symmetric")
+    by_scale("linear_smooth", x(), [1, 1, 0.4, 0.6], mode="linear", antialias=1)
+    by_size("linear_smooth_inside", x(), [1, 19, 2, 3], mode="linear", antialias=1, exclude_outside=1)
+    by_scale("linear_1d", picture(1, 5, 9), [1, 1, 2.5], mode="linear")
+    by_size("linear_3d", picture(1, 17, 3, 4, 5), [1, 17, 6, 5, 3], mode="linear")
+    by_scale("linear_channels", picture(1, 4, 3, 3), [1, 2, 1.5, 1], mode="linear")
+    by_size("cubic", x(), [1, 19, 9, 12], mode="cubic")
+    by_scale("cubic_inside", x(), [1, 1, 1.75, 0.8], mode="cubic", cubic_coeff_a=-0.5, exclude_outside=1)
+    by_size("cubic_corners", x(), [1, 19, 4, 10], mode="cubic", coordinate_transformation_mode="align_corners")
+    by_scale("cubic_smooth", x(), [1, 1, 0.5, 0.3], mode="cubic", cubic_coeff_a=-0.5, antialias=1, exclude_outside=1)
+    by_size("axes", x(), [11, 3], mode="linear", axes=[3, 2])
+    by_size("not_larger", x(), [9, 9], mode="linear", axes=[2, 3], keep_aspect_ratio_policy="not_larger")
+    by_size("not_smaller", x(), [9, 9], axes=[2, 3], keep_aspect_ratio_policy="not_smaller")
+    for mode in ("linear", "nearest"):
+        c.add("resize_roi_" + mode, "Resize", [x()], np.array([0, 0, 0.2, 0.3, 1, 1, 1.2, 0.8], np.float32), none,
+              np.array([1, 19, 6, 5]), mode=mode, coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=7.5)
+
+
+def cases_19():
+    """Cells moved and picked."""
+    c = Cases(19)
+    resizes(c)
+    x = lambda: picture(1, 19, 4, 5)
+    c.add("depth_dcr", "DepthToSpace", [picture(1, 36, 3, 4)], blocksize=3)
+    c.add("depth_crd", "DepthToSpace", [picture(1, 76, 3, 4)], blocksize=2, mode="CRD")
+    c.add("space", "SpaceToDepth", [picture(1, 5, 6, 4)], blocksize=2)
+    p = [1, 0, 1, 2]
+    c.add("lp", "LpPool", [x()], kernel_shape=[3, 2], pads=p)
+    c.add("lp_1", "LpPool", [x()], kernel_shape=[2, 3], strides=[2, 1], p=1)
+    c.add("lp_3", "LpPool", [x()], kernel_shape=[2, 2], dilations=[2, 3], p=3)
+    c.add("lp_ceil", "LpPool", [picture(1, 3, 8, 9)], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)
+    c.add("lp_1d", "LpPool", [picture(1, 5, 9)], kernel_shape=[4], strides=[3], auto_pad="SAME_UPPER")
+    c.add("global_lp", "GlobalLpPool", [x()])
+    c.add("global_lp_3", "GlobalLpPool", [picture(1, 17, 6)], p=3)
+    for op in ("ArgMax", "ArgMin"):
+        n = op.lower()
+        c.add(n, op, [x()], axis=1)
+        c.add(n + "_drop", op, [x()], axis=-1, keepdims=0)
+        c.add(n + "_first", op, [ties(1, 7, 6)], axis=2)
+        c.add(n + "_last", op, [ties(1, 7, 6)], axis=2, select_last_index=1)
+    c.add("argmax_nan", "ArgMax", [with_nan(picture(1, 33))], axis=1)
+    c.add("hardmax_1", "Hardmax", [ties(1, 19, 3)], axis=1)
+    c.add("tile", "Tile", [x()], np.array([1, 1, 2, 3]))
+    c.add("tile_channels", "Tile", [picture(1, 3, 2)], np.array([1, 2, 1]))
+    c.add("elements", "GatherElements", [x()], rng.integers(-4, 4, (1, 19, 6, 5)), axis=2)
+    c.add("nd", "GatherND", [x()], np.array([[0, 3], [0, -1], [0, 3]]))
+    c.add("nd_batch", "GatherND", [x()], np.array([[[[2, 1], [-1, 4]]]]).repeat(19, 1), batch_dims=2)
+    for how in ("none", "add", "mul", "max", "min"):
+        c.add("scatter_" + how, "ScatterElements", [x(), picture(1, 4, 3, 5)],
+              np.arange(60).reshape(1, 4, 3, 5) % 7 if how != "none" else np.tile(np.arange(3).reshape(1, 1, 3, 1), (1, 4, 1, 5)),
+              order="lcl", axis=1 if how != "none" else 2, reduction=how)
+        c.add("scatter_nd_" + how, "ScatterND", [x(), picture(3, 4, 5)],
+              np.array([[0, 2], [0, -1], [0, 2 if how != "none" else 5]]), order="lcl", reduction=how)
+    c.add("scatter_constant", "ScatterND", [picture(2, 5)], picture(1, 4, 5), np.array([[0, 2], [0, 0]]), order="ccl")
+    for mode in ("reflect", "edge", "wrap"):
+        c.add("pad_" + mode, "Pad", [x()], np.array([0, 0, 2, 1, 0, 0, 3, 4]), mode=mode)
+        c.add("pad_cut_" + mode, "Pad", [x()], np.array([0, 0, 2, -1, 0, 0, -1, 2]), mode=mode)
+        c.add("pad_channels_" + mode, "Pad", [x()], np.array([3, 1, 2, 0]), np.float32(0), np.array([1, 3]), mode=mode)
+        c.add("pad_1d_" + mode, "Pad", [picture(1, 5, 9)], np.array([0, 0, 8, 0, 0, 3]), mode=mode)
+    c.add("cumsum", "CumSum", [x()], np.array(2))
+    c.add("cumsum_out", "CumSum", [x()], np.array(-1), exclusive=1)
+    c.add("cumsum_back", "CumSum", [x()], np.array(1), reverse=1)
+    c.add("cumsum_out_back", "CumSum", [picture(1, 9)], np.array(1), reverse=1, exclusive=1)
+    c.add("upper", "Trilu", [x()])
+    c.add("lower", "Trilu", [x()], np.array(-1), upper=0)
+    c.add("upper_far", "Trilu", [picture(1, 6, 4)], np.array(2))
+    c.add("top", "TopK", [x()], np.array([4]), axis=1, outputs=2)
+    c.add("top_ties", "TopK", [ties(1, 9, 6)], np.array([5]), axis=2, largest=0, outputs=2)
+    c.add("one_hot", "OneHot", [np.array([[3, -1, 0, 7, 2]], np.float32)], np.array(5), np.float32([0.5, 2]), axis=1)
+    c.add("mvn", "MeanVarianceNormalization", [x() + 3])
+    c.add("mvn_rows", "MeanVarianceNormalization", [x()], axes=[2])
+    c.add("shrink", "Shrink", [2 * x()], lambd=0.7, bias=0.2)
+    inside = (0.9 * np.tanh(picture(1, 19, 4, 5))).astype(np.float32)
+    for op in ("Acos", "Asin", "Atanh", "Asinh", "Atan", "Cosh", "Sinh", "Tan"):
+        c.add(op.lower(), op, [inside])
+    c.add("acosh", "Acosh", [(np.abs(picture(1, 19, 4, 5)) + 1.5).astype(np.float32)])
+    c.add("cast_like", "CastLike", [x()], np.float32(0))
+    c.add("is_nan", "IsNaN", [with_nan(x())])
+    c.add("is_inf", "IsInf", [np.array([[1, np.inf, -np.inf, np.nan]], np.float32)], detect_negative=0)
+    c.add("einsum_product", "Einsum", [picture(1, 3, 4), picture(1, 4, 5)], equation="bij,bjk->bik")
+    c.add("einsum_rest", "Einsum", [picture(1, 3, 4), picture(4, 5)], equation="...j, jk")
+    c.add("einsum_spread", "Einsum", [picture(1, 1, 3, 4), picture(1, 2, 4, 5)], equation="...ij,...jk->...ki")
+    c.add("einsum_diagonal", "Einsum", [picture(1, 4, 4)], equation="bii->bi")
+    c.add("einsum_sum", "Einsum", [picture(1, 4, 5)], equation="bij->b")
+    c.add("einsum_three", "Einsum", [picture(1, 3), picture(3, 4), picture(1, 4)], equation="bi,ij,bj->b")
+    c.add("einsum_weights", "Einsum", [picture(1, 3, 4, 5)], picture(5, 4, 2), equation="bchw,whk->bkc")
+    return c
+
+
 def paths():
     """A network whose cells read in every way there is, and whose activations are spelt out: for receptive fields,
     layers and logits.  No numbers are kept."""
@@ -597,7 +777,10 @@ def paths():
 
 
 def main():
-    for cases in (cases_9(), cases_13(), cases_18(), cases_20()):
+    wanted = [int(n) for n in sys.argv[1:]]
+    for cases in (cases_9(), cases_13(), cases_18(), cases_20(), cases_8(), cases_19()):
+        if wanted and cases.opset not in wanted:
+            continue
         name = f"ops{cases.opset}"
         model = cases.model()
         for node in model.graph.node:
@@ -611,7 +794,8 @@ def main():
                     f.write(" ".join([n, kind, str(x.ndim), *map(str, x.shape)]).encode() + b"\n")
                     f.write(np.ascontiguousarray(x, code).tobytes())
         print(name, len(cases.nodes), "cases")
-    paths()
+    if not wanted:
+        paths()
 
 
 if __name__ == "__main__":
