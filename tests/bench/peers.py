@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Time ONNX Runtime, OpenVINO and PyTorch, and deconvoy beside them, on one core.
 
-Five torchvision networks with random weights at 224 x 224, forward only; median
-milliseconds per picture. Prints a Markdown table. Needs requirements.txt.
+Five torchvision networks with random weights at 224 x 224, a DCGAN generator, a
+U-Net and, where its file is given, a super-resolution network, forward only;
+median milliseconds per picture. Prints a Markdown table. Needs requirements.txt.
 """
 import argparse
 import gc
@@ -19,21 +20,56 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before any of the libraries is loaded
 
-NETS = ["squeezenet1_1", "alexnet", "resnet18", "resnet50", "vgg16"]
-BATCHES = [1, 8]
+# name: shape of one input, batches
+NETS = {name: ((3, 224, 224), [1, 8]) for name in ["squeezenet1_1", "alexnet", "resnet18", "resnet50", "vgg16"]}
+NETS.update(dcgan=((100, 1, 1), [64]), unet=((3, 256, 256), [1]), upconv7=((3, 512, 512), [1]))
 PEERS = ["ONNX Runtime", "OpenVINO", "PyTorch"]
 PRECISIONS = ["fast", "strict"]
-SIDE = 224
+
+
+def dcgan():
+    """100 -> 512-256-128-64-3, 64 px."""
+    from torch import nn
+
+    def up(ci, co, stride, pad):
+        return [nn.ConvTranspose2d(ci, co, 4, stride, pad, bias=False), nn.BatchNorm2d(co), nn.ReLU()]
+    return nn.Sequential(*up(100, 512, 1, 0), *up(512, 256, 2, 1), *up(256, 128, 2, 1), *up(128, 64, 2, 1),
+                         nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh())
+
+
+def unet():
+    """Three levels of 32, 64 and 128 channels."""
+    import torch
+    from torch import nn
+
+    def block(ci, co):
+        return nn.Sequential(nn.Conv2d(ci, co, 3, padding=1), nn.ReLU(), nn.Conv2d(co, co, 3, padding=1), nn.ReLU())
+
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down1, self.down2, self.low = block(3, 32), block(32, 64), block(64, 128)
+            self.up2, self.up1 = nn.ConvTranspose2d(128, 64, 2, 2), nn.ConvTranspose2d(64, 32, 2, 2)
+            self.join2, self.join1 = block(128, 64), block(64, 32)
+            self.pool, self.last = nn.MaxPool2d(2), nn.Conv2d(32, 2, 1)
+
+        def forward(self, x):
+            a = self.down1(x)
+            b = self.down2(self.pool(a))
+            b = self.join2(torch.cat([self.up2(self.low(self.pool(b))), b], 1))
+            return self.last(self.join1(torch.cat([self.up1(b), a], 1)))
+    return UNet()
 
 
 def network(name):
     import torch
     import torchvision
     torch.manual_seed(1123)
-    return getattr(torchvision.models, name)(weights=None).eval()
+    own = {"dcgan": dcgan, "unet": unet}
+    return (own[name]() if name in own else getattr(torchvision.models, name)(weights=None)).eval()
 
 
-def export(net, path):
+def export(net, shape, path):
     import torch
     if path.exists():
         return
@@ -41,7 +77,7 @@ def export(net, path):
     axes = {"image": {0: "N"}, "logits": {0: "N"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.onnx.export(net, (torch.zeros(1, 3, SIDE, SIDE),), str(unfinished),
+        torch.onnx.export(net, (torch.zeros(1, *shape),), str(unfinished),
                           dynamo=False, opset_version=13, input_names=["image"],
                           output_names=["logits"], dynamic_axes=axes)
     unfinished.rename(path)
@@ -54,7 +90,8 @@ def onnxruntime_runner(path, images):
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options,
                                            providers=["CPUExecutionProvider"])
-    return lambda: session.run(["logits"], {"image": images})[0]
+    name = session.get_inputs()[0].name
+    return lambda: session.run(None, {name: images})[0]
 
 
 def openvino_runner(path, images):
@@ -95,9 +132,10 @@ def measure(run, batch, budget):
     return 1000 * statistics.median(times) / batch
 
 
-def measure_deconvoy(program, path, batch, precision):
+def measure_deconvoy(program, path, shape, batch, precision):
     command = [program, "bench", str(path), "--batch", str(batch), "--threads", "1",
                "--precision", precision, "--json"]
+    command += ["--input-shape", ",".join(map(str, shape))]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: exit status {done.returncode}")
@@ -110,34 +148,37 @@ def measure_deconvoy(program, path, batch, precision):
 def time_network(name, args, cache):
     """{(who, batch): ms}: the median of the rounds."""
     import numpy as np
-    path = cache / f"{name}.onnx"
-    net = network(name)
-    export(net, path)
+    shape, batches = NETS[name]
+    path = args.upconv7 if name == "upconv7" else cache / f"{name}.onnx"
+    net = None if name == "upconv7" else network(name)
+    peers = [who for who in PEERS if net or who != "PyTorch"]
+    if net:
+        export(net, shape, path)
     runners, outputs = {}, {}
-    for batch in BATCHES:
-        images = np.random.default_rng(batch).standard_normal(
-            (batch, 3, SIDE, SIDE), dtype=np.float32)
+    for batch in batches:
+        images = np.random.default_rng(batch).standard_normal((batch, *shape), dtype=np.float32)
         runners["ONNX Runtime", batch] = onnxruntime_runner(path, images)
         runners["OpenVINO", batch] = openvino_runner(path, images)
-        runners["PyTorch", batch] = pytorch_runner(net, images)
-        for who in PEERS:
+        if net:
+            runners["PyTorch", batch] = pytorch_runner(net, images)
+        for who in peers:
             outputs[who] = np.array(runners[who, batch]())
-        want = outputs["PyTorch"]
-        for who in PEERS:  # a wrong answer's time means nothing
+        want = outputs[peers[-1]]
+        for who in peers:  # a wrong answer's time means nothing
             gap = np.abs(outputs[who] - want).max() / np.abs(want).max()
             if gap > 1e-3:
-                raise SystemExit(f"{name}: {who} differs from PyTorch by {gap:g}")
+                raise SystemExit(f"{name}: {who} differs from {peers[-1]} by {gap:g}")
 
     rounds = {}
     for turn in range(args.rounds):
         # Everybody in turn within each round, so that a change of the clock or
         # another program's load falls on all alike.
-        for batch in BATCHES:
-            for who in PEERS:
+        for batch in batches:
+            for who in peers:
                 ms = measure(runners[who, batch], batch, args.budget)
                 rounds.setdefault((who, batch), []).append(ms)
             for precision in PRECISIONS if args.deconvoy else []:
-                ms = measure_deconvoy(args.deconvoy, path, batch, precision)
+                ms = measure_deconvoy(args.deconvoy, path, shape, batch, precision)
                 rounds.setdefault((precision, batch), []).append(ms)
         now = ", ".join(f"{who} {batch}: {ms[-1]:.2f}" for (who, batch), ms in rounds.items())
         print(f"{name} round {turn + 1}/{args.rounds}: {now}", file=sys.stderr, flush=True)
@@ -145,12 +186,14 @@ def time_network(name, args, cache):
 
 
 def better_batch(found, who):
-    return min((found[who, batch], batch) for batch in BATCHES)
+    return min((ms, batch) for (whose, batch), ms in found.items() if whose == who)
 
 
 def row(name, found, with_deconvoy):
     cells = [name]
-    cells += [" / ".join(f"{found[who, batch]:.2f}" for batch in BATCHES) for who in PEERS]
+    batches = NETS[name][1]
+    cells += [" / ".join(f"{found[who, batch]:.2f}" for batch in batches) if (who, batches[0]) in found else "-"
+              for who in PEERS]
     if with_deconvoy:
         best = min(better_batch(found, who)[0] for who in ("ONNX Runtime", "OpenVINO"))
         mine = [better_batch(found, precision) for precision in PRECISIONS]
@@ -173,12 +216,14 @@ def main():
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     args.add_argument("--cache", type=Path, help="folder for the ONNX files, kept; "
                       "without it a temporary one")
-    args.add_argument("--nets", nargs="+", choices=NETS, default=NETS, metavar="NET")
+    args.add_argument("--nets", nargs="+", choices=NETS, metavar="NET", help="all by default")
+    args.add_argument("--upconv7", type=Path, metavar="FILE", help="waifu2x_upconv7_photo_2x.onnx; left out without it")
     args.add_argument("--budget", type=float, default=3.0, help="seconds per measurement")
     args.add_argument("--rounds", type=int, default=3)
     args.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     args.add_argument("--deconvoy", metavar="PATH", help="the program to compare")
     args = args.parse_args()
+    args.nets = [name for name in args.nets or NETS if name != "upconv7" or args.upconv7]
     if args.rounds < 1:
         raise SystemExit("--rounds must be at least 1")
 
@@ -195,7 +240,7 @@ def main():
             results[name] = time_network(name, args, cache)
             gc.collect()  # the sessions of one network before the next one's
 
-    heads = ["network"] + [f"{who}, batch {' / '.join(map(str, BATCHES))}" for who in PEERS]
+    heads = ["network"] + [f"{who}, by batch" for who in PEERS]
     if args.deconvoy:
         heads += [f"deconvoy {p}" for p in PRECISIONS]
         heads += [f"{p} to best peer" for p in PRECISIONS]
@@ -203,7 +248,8 @@ def main():
     print("|---" + "|---:" * (len(heads) - 1) + "|")
     for name, found in results.items():
         print(row(name, found, args.deconvoy))
-    print(f"\nMilliseconds per picture of {SIDE} x {SIDE}, forward, float32, one thread on one "
+    print("\nBatches: " + ", ".join(f"{name} {' / '.join(map(str, NETS[name][1]))}" for name in results) + ".")
+    print(f"Milliseconds per picture, forward, float32, one thread on one "
           f"core of {processor()}; median over rounds: {args.rounds}. ONNX Runtime "
           f"{onnxruntime.__version__}, OpenVINO {openvino.__version__.split('-')[0]}, "
           f"PyTorch {torch.__version__.split('+')[0]}.")
