@@ -65,7 +65,7 @@ typedef struct dcv_model_value { /* a graph input or output */
 typedef struct dcv_model {
     const char *file;
     int64_t ir_version;
-    int opset; /* of the ONNX domain, 7 or newer */
+    int opset; /* of the ONNX domain; 0: no node is of it */
     const char *producer;
     int n_node, n_const, n_in, n_out;
     dcv_model_node *node; /* in topological order (sorted here if the file is not) */
@@ -77,7 +77,7 @@ typedef struct dcv_model {
     void *own;         /* private: mappings and arena */
 } dcv_model;
 
-/* Read a model.  DCV_ENOINPUT; DCV_EDATA for a broken, cyclic or oversized one, an opset below 7, external
+/* Read a model.  DCV_ENOINPUT; DCV_EDATA for a broken, cyclic or oversized one, no opset, external
  * data outside the model's folder; opsets newer than known are accepted. */
 dcv_status dcv_model_open(const char *file, dcv_model **out) DCV_MUST_USE;
 void dcv_model_free(dcv_model *m);

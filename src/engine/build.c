@@ -122,6 +122,69 @@ static dcv_status unsupported(const dcv_model *m, const dcv_model_node *from, co
                     m->opset, near ? "; nearest known: " : "", near ? near : "");
 }
 
+/* Operators that opsets before 7 have had in the same meaning, or with attributes that say where it differs (which are
+ * refused). */
+static bool is_as_old(const char *op, int opset)
+{
+    static const char *const same[] = {"Abs",
+                                       "Add",
+                                       "AveragePool",
+                                       "BatchNormalization",
+                                       "Clip",
+                                       "Concat",
+                                       "Constant",
+                                       "Conv",
+                                       "ConvTranspose",
+                                       "Div",
+                                       "Dropout",
+                                       "Elu",
+                                       "Exp",
+                                       "Flatten",
+                                       "Gather",
+                                       "Gemm",
+                                       "GlobalAveragePool",
+                                       "GlobalMaxPool",
+                                       "HardSigmoid",
+                                       "Identity",
+                                       "InstanceNormalization",
+                                       "LRN",
+                                       "LeakyRelu",
+                                       "LogSoftmax",
+                                       "MatMul",
+                                       "Max",
+                                       "MaxPool",
+                                       "Min",
+                                       "Mul",
+                                       "Neg",
+                                       "Not",
+                                       "Pad",
+                                       "Pow",
+                                       "ReduceLogSum",
+                                       "ReduceMean",
+                                       "ReduceSum",
+                                       "Relu",
+                                       "Reshape",
+                                       "Selu",
+                                       "Sigmoid",
+                                       "Slice",
+                                       "Softmax",
+                                       "Softplus",
+                                       "Softsign",
+                                       "Split",
+                                       "Sqrt",
+                                       "Squeeze",
+                                       "Sub",
+                                       "Sum",
+                                       "Tanh",
+                                       "Tile",
+                                       "Transpose",
+                                       "Unsqueeze"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (!strcmp(same[i], op))
+            return true;
+    return opset >= 7;
+}
+
 /* A node must have a name in messages. */
 static const char *name_of(const dcv_model_node *from)
 {
@@ -228,6 +291,9 @@ static dcv_status add_node(builder *b, const dcv_model_node *from)
     nd->op = *from->domain ? NULL : dcv_op_find(from->op);
     if (!nd->op)
         return unsupported(b->m, from, name);
+    if (!is_as_old(from->op, b->m->opset))
+        return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\": operator %s of opset %d is not supported; opset 7 or newer is",
+                        name, from->op, b->m->opset);
     DCV_TRY(join_inputs(b, nd)); /* first: empty names at the end are no inputs */
     DCV_TRY(count_ends(nd));
     DCV_TRY(dcv_attr_read(nd->op, from, name, b->arena, &nd->attr));

@@ -129,6 +129,19 @@ static bool near(double got, double want, double within, double *worst)
     return d <= within;
 }
 
+/* A number as a shorter type holds it, rounded to even. */
+static double as_stored(const char *type, double v)
+{
+    int exponent;
+    const bool half = !strcmp(type, "float16");
+    if ((!half && strcmp(type, "bfloat16")) || !isfinite(v) || v == 0)
+        return v;
+    (void)frexp(v, &exponent); /* |v| is in [1/2, 1) 2^exponent */
+    const int least = half ? -13 : -125, bits = half ? 11 : 8, e = exponent < least ? least : exponent;
+    const double r = ldexp(rint(ldexp(v, bits - e)), e - bits);
+    return half && fabs(r) > 65504 ? copysign(INFINITY, v) : r;
+}
+
 bool dcv_case_equal(const dcv_const *want, const void *got, bool ints, double absolute, double relative, double *worst)
 {
     const int64_t n = dcv_count(&want->dims);
@@ -137,7 +150,8 @@ bool dcv_case_equal(const dcv_const *want, const void *got, bool ints, double ab
         if (want->type == DCV_F32 || !ints) {
             const bool exact = want->type != DCV_F32;
             const double w = exact ? (double)((const int64_t *)want->data)[i] : ((const float *)want->data)[i];
-            const double g = ints ? (double)((const int64_t *)got)[i] : ((const float *)got)[i];
+            const double v = ints ? (double)((const int64_t *)got)[i] : ((const float *)got)[i];
+            const double g = as_stored(want->stored, v);
             good = near(g, w, exact ? 0 : absolute + relative * fabs(w), worst) && good;
         } else {
             const int64_t w = ((const int64_t *)want->data)[i], g = ((const int64_t *)got)[i];

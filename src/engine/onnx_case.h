@@ -45,9 +45,9 @@ void dcv_case_graph_clear(dcv_case_graph *b);
 /* n numbers as floats. */
 void dcv_const_floats(const dcv_const *c, float *to);
 
-/* Does what came out equal what must?  NaN equals NaN; floats within absolute + relative |want|, whole numbers exactly;
- * got is int64_t where ints says so, else float.  *worst becomes the largest distance if that is larger, NaN where
- * there is none. */
+/* Does what came out, rounded to the type that the file has, equal what must?  NaN equals NaN; floats within absolute +
+ * relative |want|, whole numbers exactly; got is int64_t where ints says so, else float.  *worst becomes the largest
+ * distance if that is larger, NaN where there is none. */
 bool dcv_case_equal(const dcv_const *want, const void *got, bool ints, double absolute, double relative, double *worst);
 
 #endif

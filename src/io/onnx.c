@@ -6,7 +6,7 @@
 #include <string.h>
 #include "io/onnx.h"
 
-enum { OLDEST_OPSET = 7, OLDEST_IR_WITH_OPSETS = 3 };
+enum { OLDEST_OPSET = 1, OLDEST_IR_WITH_OPSETS = 3 };
 
 typedef struct {
     dcv_onnx_files *files;
@@ -277,6 +277,15 @@ static dcv_status read_outputs(dcv_model *m, const Onnx__GraphProto *g)
 
 /* --- The whole ------------------------------------------------------------------------------- */
 
+/* Has the graph an operator of ONNX's own? */
+static bool uses_onnx(const Onnx__GraphProto *g)
+{
+    for (size_t i = 0; i < g->n_node; i++)
+        if (!*domain(g->node[i]->domain))
+            return true;
+    return !g->n_node;
+}
+
 static dcv_status read_header(dcv_model *m, const Onnx__ModelProto *p)
 {
     int64_t opset = p->ir_version && p->ir_version < OLDEST_IR_WITH_OPSETS ? 1 : 0;
@@ -287,7 +296,7 @@ static dcv_status read_header(dcv_model *m, const Onnx__ModelProto *p)
             opset = p->opset_import[i]->version;
     if (!p->graph)
         return dcv_fail(DCV_EDATA, "byte 0: no graph; not an ONNX model");
-    if (opset < OLDEST_OPSET || opset > INT_MAX)
+    if ((opset < OLDEST_OPSET && (opset || uses_onnx(p->graph))) || opset > INT_MAX)
         return dcv_fail(DCV_EDATA, "opset %lld; %d or newer is expected", (long long)opset, OLDEST_OPSET);
     m->opset = (int)opset;
     return DCV_OK;

@@ -1,4 +1,8 @@
-"""What `deconvoy conform` says of ONNX test cases: conform.py DECONVOY CASES (Debian's libonnx-testdata)."""
+"""What `deconvoy conform` says of ONNX test cases: conform.py DECONVOY CASES OUT_OF_SCOPE.
+
+CASES: Debian's libonnx-testdata; OUT_OF_SCOPE: conform_out_of_scope.txt.
+"""
+import fnmatch
 import os
 import re
 import shutil
@@ -7,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-PROGRAM, CASES = os.path.abspath(sys.argv[1]), sys.argv[2]
+PROGRAM, CASES, OUT_OF_SCOPE = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
 failures = []
 
 
@@ -123,12 +127,38 @@ def test_broken(tmp):
           'fail shapes graph input "y" cannot have the shape 3x4x6', "0 passed, 7 failed, 0 unsupported"], "broken cases")
 
 
+def read_globs():
+    with open(OUT_OF_SCOPE) as f:
+        lines = [line.split(None, 1) for line in f if line.strip() and not line.startswith("#")]
+    assert all(len(line) == 2 for line in lines), "a glob without a reason"
+    return [line[0] for line in lines]
+
+
+def test_corpus():
+    """All cases in scope pass, and nothing else does."""
+    globs, used = read_globs(), set()
+    p = conform(*(os.path.join(CASES, d) for d in ("node", "pytorch-converted", "pytorch-operator", "simple")))
+    lines = p.stdout.splitlines()
+    passed = 0
+    for verdict, name, rest in (line.split(" ", 2) for line in lines[:-1]):
+        glob = next((g for g in globs if fnmatch.fnmatchcase(name, g)), None)
+        used.add(glob)
+        passed += verdict == "pass"
+        if (glob is None) != (verdict == "pass"):
+            failures.append(name)
+            print("FAILED:", verdict, name, rest, "" if glob is None else f"though {glob} is out of scope")
+    check(set(globs) <= used, f"no case fits {sorted(set(globs) - used)}", p)
+    check(len(lines) == 1073 and lines[-1].startswith(f"{passed} passed, "), "want 1072 cases and their number", p)
+    print(f"{passed} of {len(lines) - 1} cases pass, the others are out of scope")
+
+
 def main():
     if not os.path.isdir(CASES):
         sys.exit(77)
     for test in (test_call, test_walk, test_numbers, test_broken):
         with tempfile.TemporaryDirectory() as tmp:
             test(tmp)
+    test_corpus()
     print(len(failures), "failed")
     sys.exit(1 if failures else 0)
 

@@ -19,6 +19,6 @@ set_tests_properties(jobs/reference PROPERTIES LABELS unit TIMEOUT 60)
 # ONNX test cases: what `conform` says of them.
 if(DCV_SYSTEM_PYTHON3)
   add_test(NAME calls/conform COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/calls/conform.py $<TARGET_FILE:deconvoy>
-           /usr/share/libonnx-testdata/data)
+           /usr/share/libonnx-testdata/data ${CMAKE_CURRENT_SOURCE_DIR}/calls/conform_out_of_scope.txt)
   set_tests_properties(calls/conform PROPERTIES LABELS unit TIMEOUT 300 SKIP_RETURN_CODE 77)
 endif()

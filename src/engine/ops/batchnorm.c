@@ -1,4 +1,4 @@
-/* batchnorm.c -- ONNX BatchNormalization (7, 9, 14, 15), inference.
+/* batchnorm.c -- ONNX BatchNormalization (6, 7, 9, 14, 15), inference.
  *
  * y = gamma (x - mean) / sqrt(variance + epsilon) + beta, per channel.  Behind a convolution the plan folds it away.
  */
@@ -7,7 +7,7 @@
 
 typedef struct batchnorm_attr {
     double epsilon;
-    int64_t training_mode, spatial;
+    int64_t training_mode, spatial, is_test;
 } batchnorm_attr;
 
 static const dcv_field fields[] = {{"epsilon", DCV_FIELD_REAL, DCV_AT(batchnorm_attr, epsilon), .dflt = "1.0e-5",
@@ -16,6 +16,8 @@ static const dcv_field fields[] = {{"epsilon", DCV_FIELD_REAL, DCV_AT(batchnorm_
                                     .min = 0, .max = 1, .help = "only inference is supported"},
                                    {"spatial", DCV_FIELD_INT, DCV_AT(batchnorm_attr, spatial), .dflt = "1", .min = 1,
                                     .max = 1, .help = "only statistics per channel are supported"},
+                                   {"is_test", DCV_FIELD_INT, DCV_AT(batchnorm_attr, is_test), .dflt = "0", .min = 0,
+                                    .max = 1, .help = "inference, as opset 6 has it"},
                                    DCV_FIELDS_END};
 
 static dcv_status shape(const dcv_shape_io *io)
@@ -23,7 +25,8 @@ static dcv_status shape(const dcv_shape_io *io)
     static const char *const names[] = {"", "scale", "B", "mean", "var"};
     const dcv_dims *x = &io->x[0]->dims;
     const int64_t c = x->n >= 2 ? x->d[1] : 1;
-    if (((const batchnorm_attr *)io->node->attr)->training_mode)
+    const batchnorm_attr *a = io->node->attr;
+    if (a->training_mode || (io->node->opset < 7 && !a->is_test))
         return dcv_op_fail(io, DCV_EUNSUPPORTED, "training_mode is on; export the model for inference");
     for (int k = 1; k < 5; k++) {
         dcv_dims_text tx, tk;
