@@ -35,10 +35,12 @@ typedef struct cplx {
 #define FULLY_INLINE static inline __attribute__((always_inline))
 #define LANE_LOOP    _Pragma("GCC ivdep")
 #define UNROLLED     _Pragma("GCC unroll 8")
+#define PREFETCH(at) __builtin_prefetch(at)
 #else
 #define FULLY_INLINE static inline
 #define LANE_LOOP
 #define UNROLLED
+#define PREFETCH(at) ((void)(at))
 #endif
 
 #endif

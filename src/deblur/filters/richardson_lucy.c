@@ -17,7 +17,7 @@
 
 typedef struct quotient_row {
     real scale, background, eps, floor; /* floor: least data value */
-    real gain, read2, least_var;
+    real gain, read2, least_var, tiny;  /* tiny: least quotient in the divergence */
 } quotient_row;
 
 ROW_LOOP static void quotients(const real *restrict y, real *restrict row, int64_t n, const quotient_row *q)
@@ -29,24 +29,35 @@ ROW_LOOP static void quotients(const real *restrict y, real *restrict row, int64
     }
 }
 
+/* The same for n <= SUM_LANES samples, with terms of divergence and chi2 added to a sum of each lane. */
+FULLY_INLINE void quotients_of_lanes(const real *restrict y, real *restrict row, int n, const quotient_row *q,
+                                     real *restrict d, real *restrict c)
+{
+    const real scale = q->scale, b = q->background, eps = q->eps, least = q->floor, gain = q->gain, read2 = q->read2;
+    const real tiny = q->tiny, least_var = q->least_var;
+    LANE_LOOP
+    for (int j = 0; j < n; j++) {
+        const real h = row[j] * scale + b, m = h > eps ? h : eps, v = y[j] > least ? y[j] : least;
+        const real r = v / m, var = gain * h + read2, e = v - h;
+        d[j] += v * row_log(r > tiny ? r : tiny) + (m - v);
+        c[j] += e * e / (var > least_var ? var : least_var);
+        row[j] = r;
+    }
+}
+
 /* The same, with the sums of divergence and chi2. */
 ROW_LOOP static void quotients_summed(const real *restrict y, real *restrict row, int64_t n, const quotient_row *q,
                                       double *restrict divergence, double *restrict chi2)
 {
-    const real scale = q->scale, b = q->background, eps = q->eps, least = q->floor, gain = q->gain, read2 = q->read2;
-    const real tiny = REAL_C(1e-30), least_var = q->least_var;
     double d[SUM_LANES] = {0}, c[SUM_LANES] = {0};
     for (int64_t i = 0; i < n;) {
         real few_d[SUM_LANES] = {0}, few_c[SUM_LANES] = {0};
-        for (int turn = 0; turn < SUM_TURNS && i < n; turn++, i += SUM_LANES) {
-            const int64_t k = n - i < SUM_LANES ? n - i : SUM_LANES;
-            for (int64_t j = 0; j < k; j++) {
-                const real h = row[i + j] * scale + b, m = h > eps ? h : eps, v = y[i + j] > least ? y[i + j] : least;
-                const real r = v / m, var = gain * h + read2, e = v - h;
-                few_d[j] += v * row_log(r > tiny ? r : tiny) + (m - v);
-                few_c[j] += e * e / (var > least_var ? var : least_var);
-                row[i + j] = r;
-            }
+        int turn = 0;
+        for (; turn < SUM_TURNS && i + SUM_LANES <= n; turn++, i += SUM_LANES)
+            quotients_of_lanes(y + i, row + i, SUM_LANES, q, few_d, few_c);
+        if (turn < SUM_TURNS && i < n) {
+            quotients_of_lanes(y + i, row + i, (int)(n - i), q, few_d, few_c);
+            i = n;
         }
         for (int j = 0; j < SUM_LANES; j++) {
             d[j] += (double)few_d[j];
@@ -57,19 +68,31 @@ ROW_LOOP static void quotients_summed(const real *restrict y, real *restrict row
     *chi2 += lanes_sum(c);
 }
 
-/* Sum of m - judge ln m, m = share of the model: the divergence up to what the model does not change. */
-ROW_LOOP static double judge(const real *restrict y, const real *restrict fit, const real *restrict row, int64_t n,
-                             const quotient_row *q, real y_share, real fit_share, real model_share)
+/* Weights of what is judged: y_share y + fit_share fit against model_share of the model. */
+typedef struct judging {
+    real y, fit, model;
+} judging;
+
+FULLY_INLINE void judge_lanes(const real *restrict y, const real *restrict fit, const real *restrict row, int n,
+                              const quotient_row *q, const judging *share, double *restrict d)
 {
     const real scale = q->scale, b = q->background, eps = q->eps;
-    double d[SUM_LANES] = {0};
-    for (int64_t i = 0; i < n; i += SUM_LANES) {
-        const int64_t k = n - i < SUM_LANES ? n - i : SUM_LANES;
-        for (int64_t j = 0; j < k; j++) {
-            const real h = row[i + j] * scale + b, m = (h > eps ? h : eps) * model_share;
-            d[j] += (double)(m - (y[i + j] * y_share + fit[i + j] * fit_share) * row_log(m));
-        }
+    LANE_LOOP
+    for (int j = 0; j < n; j++) {
+        const real h = row[j] * scale + b, m = (h > eps ? h : eps) * share->model;
+        d[j] += (double)(m - (y[j] * share->y + fit[j] * share->fit) * row_log(m));
     }
+}
+
+/* Sum of m - judge ln m, m = share of the model: the divergence up to what the model does not change. */
+ROW_LOOP static double judge(const real *restrict y, const real *restrict fit, const real *restrict row, int64_t n,
+                             const quotient_row *q, const judging *share)
+{
+    double d[SUM_LANES] = {0};
+    int64_t i = 0;
+    for (; i + SUM_LANES <= n; i += SUM_LANES)
+        judge_lanes(y + i, fit + i, row + i, SUM_LANES, q, share, d);
+    judge_lanes(y + i, fit + i, row + i, (int)(n - i), q, share, d);
     return lanes_sum(d);
 }
 
@@ -174,6 +197,7 @@ static quotient_row quotient_of(const lucy *l, int channel)
                       .eps = (real)p->level[channel].eps,
                       .least_var = (real)p->level[channel].eps,
                       .gain = (real)l->s.gain,
+                      .tiny = REAL_C(1e-30),
                       .read2 = (real)(l->s.read * l->s.read)};
     if (p->spec.skimage) {
         q.background = REAL_C(1e-12);
@@ -187,9 +211,9 @@ static double judge_row(const lucy *l, const real *y, const real *fit, const rea
                         const quotient_row *q)
 {
     const double t2 = NOISE_SHARE * NOISE_SHARE;
-    if (l->by_counts)
-        return judge(y, fit, row, n, q, 1, -1, (real)((1 - FIT_SHARE) / FIT_SHARE));
-    return judge(y, fit, row, n, q, (real)(1 + 1 / t2), (real)(-1 / t2), 1);
+    const judging counts = {1, -1, (real)((1 - FIT_SHARE) / FIT_SHARE)},
+                  noise = {(real)(1 + 1 / t2), (real)(-1 / t2), 1};
+    return judge(y, fit, row, n, q, l->by_counts ? &counts : &noise);
 }
 
 static void quotient_pass(void *ctx, const slab_row *r)

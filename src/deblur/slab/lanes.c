@@ -20,6 +20,8 @@
 #define MOST_STAGES 32
 #define MOST_OUTER  64 /* samples in the small buffer */
 #define SMALL       64 /* columns that need no second sweep */
+#define AHEAD       2  /* samples of B */
+#define LINE_BYTES  64
 
 typedef struct stage {
     int radix;
@@ -284,17 +286,28 @@ static void inner_stages(const lanes *l, int way, real *t)
     }
 }
 
-static void copy_samples(real *restrict to, int64_t to_step, const real *restrict from, int64_t from_step, int64_t n)
+ROW_LOOP static void copy_samples(real *restrict to, int64_t to_step, const real *restrict from, int64_t from_step,
+                                  int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        memcpy(to + i * to_step, from + i * from_step, PAIR * sizeof *to);
+        for (int l = 0; l < PAIR; l++)
+            to[i * to_step + l] = from[i * from_step + l];
+}
+
+static void prefetch_samples(const real *at, int64_t step, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int l = 0; l < PAIR; l += LINE_BYTES / (int)sizeof *at)
+            PREFETCH(at + i * step + l);
 }
 
 static void outer_sweep(const lanes *l, int way, real *at)
 {
-    _Alignas(64) real t[MOST_OUTER * PAIR];
+    _Alignas(LINE_BYTES) real t[MOST_OUTER * PAIR];
     for (int64_t j = 0; j < l->b; j++) {
         copy_samples(t, PAIR, at + j * PAIR, l->b * PAIR, l->a);
+        if (j + AHEAD < l->b)
+            prefetch_samples(at + (j + AHEAD) * PAIR, l->b * PAIR, l->a);
         outer_stages(l, way, j, t);
         copy_samples(at + j * PAIR, l->b * PAIR, t, PAIR, l->a);
     }

@@ -19,6 +19,7 @@
 #define MOST_BATCHES  64          /* of a rank in one round of exchange */
 #define FEW_ROWS      4           /* of the whole frame: not worth 16 lanes */
 #define WAY_BYTES     4096        /* distances of a multiple of it crowd the same sets of a cache */
+#define AHEAD         16          /* batches, when a plane is gathered */
 #define PAIR_BYTES    (PAIR * (int64_t)sizeof(real))
 
 typedef struct slab_inside {
@@ -329,19 +330,22 @@ static void thin_planes(void *ctx, int64_t turn, int thread)
     few_rows(p, r, chunk_at(s, r.channel, 0, i), s->in->step, n);
 }
 
-static void copy_lanes(real *restrict to, const real *restrict from)
+FULLY_INLINE void copy_lanes(real *restrict to, const real *restrict from)
 {
-    memcpy(to, from, LANES * sizeof *to);
+    for (int l = 0; l < LANES; l++)
+        to[l] = from[l];
 }
 
 /* Columns of plane i of this rank to its rows' chunks. */
-static void plane_in(const slab *s, int channel, int64_t i, real *plane, real *line)
+ROW_LOOP static void plane_in(const slab *s, int channel, int64_t i, real *plane, real *line)
 {
     const int64_t m1 = s->shape.m[1], mc = s->shape.m[2] / 2 + 1, step = step_of(m1), apart = line_reals(&s->shape);
     for (int64_t i1 = 0; i1 < m1; i1++) {
         const int64_t c = i1 * mc, skip = c % LANES, last = (c + mc - 1) / LANES;
         for (int64_t b = c / LANES, k = 0; b <= last; b++, k += LANES) {
             const real *from = chunk_at(s, channel, b, i);
+            if (b + AHEAD < s->n_batches)
+                PREFETCH(from + AHEAD * s->in->step), PREFETCH(from + AHEAD * s->in->step + LANES);
             copy_lanes(line + k, from);
             copy_lanes(line + apart + k, from + LANES);
         }
@@ -354,7 +358,7 @@ static void plane_in(const slab *s, int channel, int64_t i, real *plane, real *l
 }
 
 /* And back. */
-static void plane_out(const slab *s, int channel, int64_t i, const real *plane, real *line)
+ROW_LOOP static void plane_out(const slab *s, int channel, int64_t i, const real *plane, real *line)
 {
     const int64_t m1 = s->shape.m[1], mc = s->shape.m[2] / 2 + 1, step = step_of(m1), apart = line_reals(&s->shape);
     int64_t held = 0, batch = 0; /* columns in the line; the batch that they begin */
