@@ -15,8 +15,9 @@ static bool step_at(const dcv_span *s, int64_t i, int period, int64_t extent, in
     return lo || hi;
 }
 
-/* The step that three quarters of the cells make (at the border, dilated windows make others); else 0. */
-static int64_t usual_step(const dcv_span *s, int64_t n, int period, int64_t extent)
+/* The step that all cells make, several periods of them, or (not strict) three quarters: at the border, dilated windows
+ * make others.  Else 0. */
+static int64_t usual_step(const dcv_span *s, int64_t n, int period, int64_t extent, bool strict)
 {
     int64_t usual = 0, votes = 0, agree = 0, all = 0, step;
     for (int64_t i = 0; i + period < n; i++)
@@ -29,6 +30,8 @@ static int64_t usual_step(const dcv_span *s, int64_t n, int period, int64_t exte
             agree += step == usual;
             all++;
         }
+    if (strict)
+        return agree == all && all >= 2 * period ? usual : 0;
     return 4 * agree >= 3 * all ? usual : 0;
 }
 
@@ -36,11 +39,12 @@ static int64_t usual_step(const dcv_span *s, int64_t n, int period, int64_t exte
  * told. */
 static double stride_of(const dcv_span *s, int64_t n, int64_t extent)
 {
-    for (int period = 1; period <= 8; period++) {
-        const int64_t step = usual_step(s, n, period, extent);
-        if (step > 0)
-            return (double)step / period;
-    }
+    for (int strict = 1; strict >= 0; strict--)
+        for (int period = 1; period <= 8; period++) {
+            const int64_t step = usual_step(s, n, period, extent, strict);
+            if (step > 0)
+                return (double)step / period;
+        }
     return 0;
 }
 

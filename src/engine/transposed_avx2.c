@@ -6,7 +6,7 @@
 #include "engine/transposed_avx2.h"
 #include "engine/ops/window.h"
 
-enum { B = 8, GROUP = 16, CELLS = 6, RUN = 96 };
+enum { B = 8, GROUP = 16, CELLS = 6, RUN = 96, MOST_CLASSES = 64 }; /* along an axis */
 
 /* The cells number, number + stride, ... of an axis, n of them.  Cell q reads first + q, and taps - 1 more, step apart,
  * through the taps tap, tap - every, ... */
@@ -29,6 +29,9 @@ static class class_of(const dcv_window *w, int64_t out, int64_t number)
 
 bool dcv_transposed8_takes(const dcv_conv_desc *d)
 {
+    for (int i = 0; i < d->n_space; i++)
+        if (d->win[i].stride > MOST_CLASSES)
+            return false;
     return d->groups == 1 && d->n_space <= 2 && d->ic >= B && d->oc >= B;
 }
 

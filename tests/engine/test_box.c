@@ -1,5 +1,6 @@
-/* test_box.c -- projections against what really changes: random graphs of convolutions, pools, borders, slices and
- * branches are run by definition (reference.h) on a picture and on the same picture with some cells changed.
+/* test_box.c -- projections against what really changes: random graphs of convolutions, transposed ones, pools,
+ * borders, slices and branches are run by definition (reference.h) on a picture and on the same picture with some cells
+ * changed.
  *
  * Weights are positive and the change is much larger than what is there, so that nothing cancels and no maximum hides
  * it: along an axis the hull of what changed must be the span, neither smaller nor larger, where the change fills the
@@ -27,6 +28,7 @@ typedef struct net {
     dcv_model_node node[MOST];
     dcv_const constant[MOST];
     dcv_model_value in, out;
+    bool grown; /* has a transposed convolution */
 } net;
 
 static const char *name(net *n, char kind, int i)
@@ -106,6 +108,20 @@ static const char *any_conv(net *n, const char *x)
     return conv(n, x, k, s, d, p);
 }
 
+/* One a network, which maps would outgrow else. */
+static const char *any_transposed(net *n, const char *x)
+{
+    const int64_t k[2] = {draw(1, 4), draw(1, 4)}, s[2] = {draw(1, 3), draw(1, 2)}, d[2] = {draw(1, 3), draw(1, 2)},
+                  p[4] = {draw(0, 3), draw(0, 3), draw(0, 3), draw(0, 3)},
+                  more[2] = {draw(0, s[0] - 1), draw(0, s[1] - 1)};
+    if (n->grown)
+        return any_conv(n, x);
+    n->grown = true;
+    const dcv_attr a[] = {ints(n, "strides", s, 2), ints(n, "dilations", d, 2), ints(n, "pads", p, 4),
+                          ints(n, "output_padding", more, 2)};
+    return add(n, "ConvTranspose", (const char *const[]){x, weights(n, 1, k[0], k[1])}, 2, a, 4);
+}
+
 static const char *any_pool(net *n, const char *x)
 {
     const int64_t k[2] = {draw(2, 3), draw(1, 3)}, s[2] = {draw(1, 3), draw(1, 2)};
@@ -157,7 +173,8 @@ static const char *squeeze(net *n, const char *x)
 /* A random network; NULL where its maps have become too small. */
 static dcv_graph *make(net *n)
 {
-    static const char *(*const kinds[])(net *, const char *) = {any_conv, any_conv, any_pool, branches, any_border};
+    static const char *(*const kinds[])(net *, const char *) = {any_conv, any_conv,   any_pool,
+                                                                branches, any_border, any_transposed};
     *n = (net){.m = {.file = "random.onnx",
                      .opset = 9,
                      .node = n->node,
@@ -170,7 +187,7 @@ static dcv_graph *make(net *n)
     n->in = (dcv_model_value){.name = "x", .elem_type = 1, .rank = 4, .dim = {1, CHANNELS, draw(14, 40), draw(14, 40)}};
     const char *x = "x";
     for (int64_t left = draw(1, 5); left > 0; left--)
-        x = kinds[draw(0, 4)](n, x);
+        x = kinds[draw(0, 5)](n, x);
     if (!draw(0, 5))
         x = any_conv(n, squeeze(n, x));
     n->out = (dcv_model_value){.name = x, .rank = -1};

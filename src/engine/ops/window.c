@@ -87,13 +87,18 @@ dcv_cells dcv_window_cells(const dcv_window_attr *a, int axis, int64_t o)
     return (dcv_cells){start, start + (w->kernel - 1) * w->dilation + 1, w->dilation};
 }
 
-static int64_t gcd(int64_t a, int64_t b)
+/* Greatest common divisor of a and b, and x with a x = gcd, but for multiples of b. */
+static int64_t gcd(int64_t a, int64_t b, int64_t *x)
 {
+    int64_t x0 = 1, x1 = 0;
     while (b) {
-        const int64_t r = a % b;
+        const int64_t q = a / b, r = a % b, next = x0 - q * x1;
         a = b;
         b = r;
+        x0 = x1;
+        x1 = next;
     }
+    *x = x0;
     return a;
 }
 
@@ -106,11 +111,11 @@ static int64_t floor_div(int64_t a, int64_t b)
  * one in stride / gcd(stride, dilation), each dilation / gcd cells behind the next. */
 dcv_cells dcv_window_covers(const dcv_window *w, int64_t o)
 {
-    const int64_t each = gcd(w->stride, w->dilation), at = o + w->pad_lo, every = w->stride / each;
-    int64_t tap = 0;
-    while (tap < every && tap < w->kernel && (at - tap * w->dilation) % w->stride)
-        tap++;
-    if (tap == every || tap == w->kernel) {
+    int64_t x;
+    const int64_t each = gcd(w->dilation, w->stride, &x), at = o + w->pad_lo, every = w->stride / each;
+    const int64_t rest = ((at / each) % every + every) % every, inverse = (x % every + every) % every,
+                  tap = rest * inverse % every;
+    if (at % each || tap >= w->kernel) {
         const int64_t between = floor_div(at, w->stride) + 1;
         return (dcv_cells){between, between, 1};
     }
