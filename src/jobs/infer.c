@@ -7,19 +7,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "jobs/latent.h"
-#include "jobs/network.h"
+#include "jobs/infer.h"
 #include "jobs/regions.h"
 #include "jobs/targets.h"
 
 extern const dcv_job_kind dcv_job_infer;
-
-typedef struct infer_options {
-    dcv_names outputs; /* word: all */
-    int64_t top;
-    bool picture, latent_given;
-    dcv_latent_options latent;
-} infer_options;
 
 static const dcv_field fields[] = {
     {.key = "outputs",
@@ -41,6 +33,15 @@ static const dcv_field fields[] = {
      .offset = DCV_AT(infer_options, picture),
      .dflt = "true",
      .help = "outputs with 1 or 3 channels are pictures for `report`"},
+    {.key = "tile",
+     .type = DCV_FIELD_INT,
+     .offset = DCV_AT(infer_options, tile),
+     .dflt = "0",
+     .max = 1 << 20,
+     .unit = "px",
+     .help =
+         "most rows and columns of a picture that are walked at a time, for fully convolutional networks that leave "
+         "height and width open; 0: by the network"},
     {.key = "latent",
      .type = DCV_FIELD_SECTION,
      .offset = DCV_AT(infer_options, latent),
@@ -64,38 +65,11 @@ static dcv_status resolve(dcv_config *c)
     return DCV_OK;
 }
 
-typedef struct output {
-    int index;         /* in graph->out */
-    dcv_dims dims;     /* of one item, without the batch axis */
-    int id, id_extent; /* data sets; id_extent -1: every item has dims */
-} output;
-
-typedef struct scratch {
-    float *raw; /* the largest output of an item */
-    float *probability, *best;
-    int32_t *order;
-    int16_t *map;
-    float *latent; /* the largest input that is drawn */
-} scratch;
-
-typedef struct infer {
-    dcv_network_job on;
-    const infer_options *options;
-    output *out;
-    int n_out;
-    int64_t classes; /* 0: not a classifier */
-    int64_t k;       /* min(top, classes) */
-    int id_top, id_probability, id_map;
-    dcv_distribution *latent; /* [n_in] NULL: inputs are read */
-    int *id_latent;           /* [n_in] */
-    scratch *scratch;         /* [threads] */
-} infer;
-
 /* --- Plan ------------------------------------------------------------------------- */
 
 static dcv_status add_output(infer *job, int index)
 {
-    output *o = &job->out[job->n_out++];
+    infer_output *o = &job->out[job->n_out++];
     o->index = index;
     o->id = o->id_extent = -1;
     o->dims = dcv_item_dims(&job->on.net.graph->value[job->on.net.graph->out[index]]);
@@ -129,7 +103,7 @@ static dcv_status choose_output(infer *job, int i)
                            near ? "nearest is" : "the first is", near ? near : names[0]);
 }
 
-static dcv_status choose_outputs(infer *job)
+dcv_status infer_choose_outputs(infer *job)
 {
     const dcv_names *wanted = &job->options->outputs;
     const dcv_graph *g = job->on.net.graph;
@@ -166,8 +140,7 @@ static dcv_status check_names(const infer *job)
     return st;
 }
 
-/* Segmentation: the first output is [N,C,H,W] with C = 2 or C > 3 and more than one cell. */
-static bool has_class_map(const infer *job)
+bool infer_has_class_map(const infer *job)
 {
     const dcv_value *v = &job->on.net.graph->value[job->on.net.graph->out[0]];
     const dcv_dims *d = &v->dims;
@@ -176,12 +149,22 @@ static bool has_class_map(const infer *job)
 
 static int64_t largest_output(const infer *job)
 {
+    if (job->largest)
+        return infer_tiles_output(job);
     int64_t most = job->classes;
-    for (int i = 0; i < job->on.net.graph->n_out; i++) {
-        const int64_t n = dcv_count(&job->on.net.graph->value[job->on.net.graph->out[i]].dims);
+    const dcv_graph *g = job->on.net.walked;
+    for (int i = 0; i < g->n_out; i++) {
+        const int64_t n = dcv_count(&g->value[g->out[i]].dims);
         most = n > most ? n : most;
     }
     return most;
+}
+
+/* Of the largest class map; a picture in tiles has a row of them at a time. */
+static size_t map_cells(const infer *job)
+{
+    const dcv_dims *d = &job->on.net.graph->value[job->on.net.graph->out[0]].dims;
+    return (size_t)(job->largest ? dcv_count(d) / d->d[1] : d->d[2] * d->d[3]);
 }
 
 static size_t largest_latent(const infer *job)
@@ -194,19 +177,21 @@ static size_t largest_latent(const infer *job)
     return (size_t)most;
 }
 
-static dcv_status scratch_make(const infer *job, scratch *s)
+static dcv_status scratch_make(const infer *job, infer_scratch *s)
 {
     const size_t most = (size_t)largest_output(job);
     s->raw = dcv_alloc(most, sizeof *s->raw);
     s->probability = dcv_alloc((size_t)job->classes, sizeof *s->probability);
     s->best = dcv_alloc((size_t)job->classes, sizeof *s->best);
     s->order = dcv_alloc((size_t)job->classes, sizeof *s->order);
-    s->map = dcv_alloc(has_class_map(job) ? most : 0, sizeof *s->map);
+    s->map = dcv_alloc(infer_has_class_map(job) ? map_cells(job) : 0, sizeof *s->map);
     s->latent = dcv_alloc(largest_latent(job), sizeof *s->latent);
-    return s->raw && s->probability && s->best && s->order && s->map && s->latent ? DCV_OK : DCV_ENOMEM;
+    if (!s->raw || !s->probability || !s->best || !s->order || !s->map || !s->latent)
+        return DCV_ENOMEM;
+    return infer_tiles_scratch(job, s);
 }
 
-static void scratch_clear(scratch *s)
+static void scratch_clear(infer_scratch *s)
 {
     dcv_free(s->raw);
     dcv_free(s->probability);
@@ -214,6 +199,7 @@ static void scratch_clear(scratch *s)
     dcv_free(s->order);
     dcv_free(s->map);
     dcv_free(s->latent);
+    infer_tiles_scratch_clear(s);
 }
 
 static dcv_status make_scratch(infer *job)
@@ -252,16 +238,17 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     job->id_map = job->id_top = job->id_probability = -1;
     const dcv_network_options n = {.ctx = job,
                                    .many_inputs = true,
+                                   .piece = infer_tiles_choose,
                                    .no_data = o->latent_given,
                                    .n_made = o->latent_given ? o->latent.count : 0,
                                    .make = o->latent_given ? make : NULL};
     DCV_TRY(dcv_network_job_open(&job->on, &dcv_job_infer, c, &n, share, threads));
-    DCV_TRY(choose_outputs(job));
     DCV_TRY(check_names(job));
     if (o->latent_given)
         DCV_TRY(open_latent(job));
     job->classes = job->on.net.graph->classes;
     job->k = o->top < job->classes ? o->top : job->classes;
+    DCV_TRY(infer_tiles_plan(job));
     return make_scratch(job);
 }
 
@@ -274,6 +261,7 @@ static void close_job(dcv_job *base)
     dcv_free(job->out);
     dcv_free(job->latent);
     dcv_free(job->id_latent);
+    infer_tiles_clear(job);
     dcv_network_close(&job->on.net);
     dcv_free(job);
 }
@@ -321,7 +309,7 @@ static dcv_status declare_latent(infer *job, dcv_store *s, int k)
     return st;
 }
 
-static dcv_status declare_output(infer *job, dcv_store *s, output *o)
+static dcv_status declare_output(infer *job, dcv_store *s, infer_output *o)
 {
     const dcv_value *v = &job->on.net.graph->value[job->on.net.graph->out[o->index]];
     const dcv_dims dims = with_items(job, &o->dims), extent = {2, {job->on.base.n_items, o->dims.n}};
@@ -369,7 +357,7 @@ static dcv_status declare(dcv_job *base, dcv_store *s)
         DCV_TRY(declare_output(job, s, &job->out[i]));
     if (job->classes > 0)
         DCV_TRY(declare_classes(job, s));
-    if (has_class_map(job)) {
+    if (infer_has_class_map(job)) {
         const dcv_dims *d = &job->on.net.graph->value[job->on.net.graph->out[0]].dims;
         DCV_TRY(dcv_store_dataset(s, "/infer/class_map", DCV_I16, 0, &(dcv_dims){3, {base->n_items, d->d[2], d->d[3]}},
                                   &job->id_map));
@@ -381,21 +369,26 @@ static dcv_status declare(dcv_job *base, dcv_store *s)
 
 typedef struct context {
     infer *job;
-    scratch *s;
+    infer_scratch *s;
+    int thread;
+    int64_t part;
 } context;
 
-static dcv_status put_output(const context *x, const dcv_view *view, const output *o, int64_t item, int picture,
+dcv_status infer_put_extent(const infer_output *o, const dcv_dims *own, int64_t item, dcv_result *r)
+{
+    int32_t extent[DCV_MAX_RANK];
+    for (int a = 0; a < own->n; a++)
+        extent[a] = (int32_t)own->d[a];
+    return o->id_extent < 0 ? DCV_OK : dcv_result_put(r, o->id_extent, item * own->n, own->n, extent);
+}
+
+static dcv_status put_output(const context *x, const dcv_view *view, const infer_output *o, int64_t item, int picture,
                              dcv_result *r)
 {
     const int64_t n = dcv_count(&o->dims);
     const dcv_dims own = dcv_item_dims(&view->graph->value[view->graph->out[o->index]]);
     dcv_walk_output(view->walk, o->index, picture, x->s->raw);
-    if (o->id_extent >= 0) {
-        int32_t extent[DCV_MAX_RANK];
-        for (int a = 0; a < own.n; a++)
-            extent[a] = (int32_t)own.d[a];
-        DCV_TRY(dcv_result_put(r, o->id_extent, item * own.n, own.n, extent));
-    }
+    DCV_TRY(infer_put_extent(o, &own, item, r));
     return dcv_put_within(r, o->id, item * n, &o->dims, x->s->raw, &own);
 }
 
@@ -430,6 +423,15 @@ static dcv_status put_classes(const context *x, const dcv_view *view, int64_t it
     return dcv_result_put(r, job->id_probability, item * job->k, job->k, best);
 }
 
+int16_t infer_class(const float *value, int64_t c, int64_t step)
+{
+    int64_t best = 0;
+    for (int64_t k = 1; k < c; k++)
+        if (value[k * step] > value[best * step] || (isnan(value[best * step]) && !isnan(value[k * step])))
+            best = k;
+    return (int16_t)best;
+}
+
 static dcv_status put_map(const context *x, const dcv_view *view, int64_t item, int picture, dcv_result *r)
 {
     const dcv_dims *large = &x->job->on.net.graph->value[x->job->on.net.graph->out[0]].dims;
@@ -438,13 +440,8 @@ static dcv_status put_map(const context *x, const dcv_view *view, int64_t item, 
     dcv_walk_output(view->walk, 0, picture, x->s->raw);
     for (int64_t i = 0; i < n; i++)
         x->s->map[i] = -1;
-    for (int64_t i = 0; i < cells; i++) {
-        int64_t best = 0;
-        for (int64_t c = 1; c < own->d[1]; c++)
-            if (x->s->raw[c * cells + i] > x->s->raw[best * cells + i])
-                best = c;
-        x->s->map[i / own->d[3] * large->d[3] + i % own->d[3]] = (int16_t)best;
-    }
+    for (int64_t i = 0; i < cells; i++)
+        x->s->map[i / own->d[3] * large->d[3] + i % own->d[3]] = infer_class(x->s->raw + i, own->d[1], cells);
     return dcv_result_put(r, x->job->id_map, item * n, n, x->s->map);
 }
 
@@ -470,6 +467,15 @@ static dcv_status done(void *ctx, const dcv_view *view, int64_t item, int pictur
     return x->job->id_map >= 0 ? put_map(x, view, item, picture, r) : DCV_OK;
 }
 
+/* A picture that is no larger than a tile is the first part's. */
+static dcv_status alone(void *ctx, const dcv_item *it, int64_t item, bool *taken, dcv_result *r)
+{
+    const context *x = ctx;
+    DCV_TRY(infer_tiles_run(x->job, x->thread, x->part, it, item, taken, r));
+    *taken = *taken || x->part > 0;
+    return DCV_OK;
+}
+
 static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
 {
     const infer *job = ((const context *)ctx)->job;
@@ -478,7 +484,7 @@ static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
         DCV_TRY(dcv_put_missing(r, job->id_latent[k], DCV_F32, item * n, n));
     }
     for (int i = 0; i < job->n_out; i++) {
-        const output *o = &job->out[i];
+        const infer_output *o = &job->out[i];
         const int64_t n = dcv_count(&o->dims);
         DCV_TRY(dcv_put_missing(r, o->id, DCV_F32, item * n, n));
         if (o->id_extent >= 0)
@@ -499,8 +505,8 @@ static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
 static dcv_status compute(dcv_job *base, int p, int64_t unit, int thread, void *input, void *state, dcv_result *r)
 {
     infer *job = (infer *)base;
-    context x = {job, &job->scratch[thread]};
-    const dcv_unit_actions actions = {.ctx = &x, .done = done, .failed = failed};
+    context x = {job, &job->scratch[thread], thread, unit % job->on.net.parts};
+    const dcv_unit_actions actions = {.ctx = &x, .alone = job->largest ? alone : NULL, .done = done, .failed = failed};
     (void)p, (void)state;
     return dcv_network_unit(&job->on.net, unit, thread, input, &actions, r);
 }
@@ -511,6 +517,12 @@ static dcv_status fail_unit(dcv_job *base, int p, int64_t unit, const char *mess
     context x = {.job = job};
     (void)p, (void)state;
     return dcv_network_fail_unit(&job->on.net, unit, message, &(dcv_unit_actions){.ctx = &x, .failed = failed}, r);
+}
+
+static dcv_status explain(dcv_job *base, FILE *to)
+{
+    infer_tiles_explain((const infer *)base, to);
+    return DCV_OK;
 }
 
 const dcv_job_kind dcv_job_infer = {
@@ -527,4 +539,5 @@ const dcv_job_kind dcv_job_infer = {
     DCV_NETWORK_JOB,
     .compute = compute,
     .fail_unit = fail_unit,
+    .explain = explain,
 };

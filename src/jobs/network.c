@@ -102,7 +102,7 @@ static dcv_status share_weights(dcv_network *net, dcv_share *share)
         return dcv_engine_pack_own(net->engine);
     DCV_TRY(dcv_share_once(share, dcv_engine_packed_bytes(net->engine), pack, net->engine, &packed));
     dcv_engine_attach(net->engine, packed);
-    const bool one_size = !net->dataset || net->dataset->fixed;
+    const bool one_size = (!net->dataset || net->dataset->fixed) && net->walked == net->graph;
     if (one_size && !options_of(net)->many_sizes) /* else other sizes of input pack their own */
         dcv_engine_forget_weights(net->engine);
     return DCV_OK;
@@ -136,7 +136,7 @@ static int64_t item_bytes(const dcv_network *net)
 static dcv_status check_memory(const dcv_network *net)
 {
     const int64_t need =
-        (int64_t)dcv_walk_bytes(net->engine) * net->threads + item_bytes(net) * DCV_GROUP * net->threads;
+        (int64_t)dcv_walk_bytes(net->engine) * net->threads + item_bytes(net) * net->group * net->threads;
     const int64_t limit = net->config->runtime.memory;
     if (need > limit)
         return dcv_config_fail(net->config, "runtime.memory",
@@ -265,6 +265,34 @@ static dcv_status open_data(dcv_network *net)
     return hash_sets(net);
 }
 
+/* The network for a first input of that size; the others have one size each. */
+static dcv_status graph_for(const dcv_network *net, const dcv_dims *dims, dcv_graph **out)
+{
+    dcv_dims *all = dcv_alloc((size_t)net->n_in, sizeof *all);
+    *out = NULL;
+    if (!all)
+        return DCV_ENOMEM;
+    memcpy(all, net->dims, (size_t)net->n_in * sizeof *all);
+    all[0] = *dims;
+    const dcv_status st = dcv_graph_new(net->model, all, net->n_in, out);
+    dcv_free(all);
+    return st;
+}
+
+static dcv_status choose_walked(dcv_network *net)
+{
+    dcv_dims dims = net->dims[0];
+    net->walked = net->graph;
+    if (!options_of(net)->piece)
+        return DCV_OK;
+    DCV_TRY(options_of(net)->piece(options_of(net)->ctx, net, &dims));
+    if (dcv_dims_equal(&dims, &net->dims[0]))
+        return DCV_OK;
+    net->group = 1; /* large pictures are held one at a time */
+    net->walked = NULL;
+    return graph_for(net, &dims, &net->walked);
+}
+
 static dcv_status open_all(dcv_network *net, dcv_share *share)
 {
     DCV_TRY(dcv_backend_choose(&net->backend));
@@ -274,7 +302,8 @@ static dcv_status open_all(dcv_network *net, dcv_share *share)
     DCV_TRY(dcv_graph_new(net->model, net->dims, net->n_in, &net->graph));
     if (net->graph->left_out)
         dcv_log_warning("%s: outputs are left out: %s", net->model->file, net->graph->left_out);
-    DCV_TRY(compile(net, net->graph, &net->engine));
+    DCV_TRY(choose_walked(net));
+    DCV_TRY(compile(net, net->walked, &net->engine));
     net->item_gflop = 2e-9 * (double)dcv_graph_macs(net->graph);
     net->unit_items = unit_items(net->config->runtime.unit_seconds, net->item_gflop);
     DCV_TRY(check_memory(net));
@@ -326,6 +355,8 @@ void dcv_network_close(dcv_network *net)
     dcv_free(own->thread);
     dcv_free(own);
     dcv_engine_free(net->engine);
+    if (net->walked != net->graph)
+        dcv_graph_free(net->walked);
     dcv_graph_free(net->graph);
     dcv_dataset_free(net->dataset);
     for (int k = 1; net->more && k < net->n_in; k++)
@@ -347,7 +378,8 @@ void dcv_network_describe(const dcv_network *net, dcv_job *job)
     job->dataset_sha256 = net->data_sha256;
     job->numerics = dcv_backend_numerics(net->backend);
     job->weight_bytes = (int64_t)dcv_engine_packed_bytes(net->engine);
-    job->thread_bytes = (int64_t)dcv_walk_bytes(net->engine) + item * DCV_GROUP;
+    job->thread_bytes =
+        (int64_t)dcv_walk_bytes(net->engine) + item * (net->walked == net->graph ? DCV_GROUP : net->group);
     job->unit_read_bytes = net->whole_units ? item * net->unit_items : 0;
 }
 
@@ -557,25 +589,11 @@ dcv_status dcv_network_read(dcv_network *net, int64_t unit, void **input)
 
 /* --- Views ------------------------------------------------------------------------ */
 
-/* The network for a first input of that size; the others have one size each. */
-static dcv_status graph_for(const dcv_network *net, const dcv_dims *dims, dcv_graph **out)
-{
-    dcv_dims *all = dcv_alloc((size_t)net->n_in, sizeof *all);
-    *out = NULL;
-    if (!all)
-        return DCV_ENOMEM;
-    memcpy(all, net->dims, (size_t)net->n_in * sizeof *all);
-    all[0] = *dims;
-    const dcv_status st = dcv_graph_new(net->model, all, net->n_in, out);
-    dcv_free(all);
-    return st;
-}
-
 static dcv_status view_walk(dcv_network *net, const dcv_dims *dims, dcv_view *v)
 {
     v->dims = *dims;
-    if (dcv_dims_equal(dims, &net->graph->value[net->graph->in[0]].dims)) {
-        v->graph = net->graph;
+    if (dcv_dims_equal(dims, &net->walked->value[net->walked->in[0]].dims)) {
+        v->graph = net->walked;
         v->engine = net->engine;
         return dcv_walk_new(v->engine, &v->walk);
     }
@@ -774,6 +792,22 @@ static dcv_status walk_items(dcv_network *net, dcv_view *view, unit_input *u, co
     return DCV_OK;
 }
 
+/* Offer an item to the job. */
+static dcv_status offer(const dcv_network *net, unit_input *u, int i, const dcv_unit_actions *a, bool *taken,
+                        dcv_result *r)
+{
+    const dcv_status st = a->alone(a->ctx, item_at(u, i), u->first + i, taken, r);
+    if (st == DCV_EDATA && net->config->dataset.on_error == DCV_SKIP) {
+        *taken = true;
+        return refuse_item(u, i);
+    }
+    if (st == DCV_OK && *taken && u->row)
+        DCV_TRY(put_row(net, item_at(u, i), u->first + i, r));
+    if (*taken)
+        clear_item(u, i);
+    return st;
+}
+
 static dcv_status walk_group(dcv_network *net, int thread, unit_input *u, const int *at, int n,
                              const dcv_unit_actions *a, dcv_result *r)
 {
@@ -804,7 +838,10 @@ static dcv_status compute_unit(dcv_network *net, int thread, unit_input *u, cons
         }
         for (int i = from; i < to;) {
             const int end = next_group(u, i, to, net->group, at, &n);
-            if (n > 0)
+            bool taken = false;
+            if (n == 1 && a->alone)
+                DCV_TRY(offer(net, u, at[0], a, &taken, r));
+            if (n > 0 && !taken)
                 DCV_TRY(walk_group(net, thread, u, at, n, a, r));
             for (; i < end; i++)
                 if (u->error[i])
@@ -846,10 +883,26 @@ int64_t dcv_network_job_items(const dcv_job *job, int p, int64_t unit)
     return unit % net_of(job)->parts ? 0 : dcv_network_unit_items(net_of(job), unit); /* a picture counts once */
 }
 
+/* How many items of the largest size have as many cells as a unit's. */
+static double largest_items(const dcv_network *net, int64_t unit)
+{
+    const int64_t first = unit / net->parts * net->unit_items, n = dcv_network_unit_items(net, unit);
+    if (!net->dataset || net->dataset->fixed)
+        return (double)n;
+    double sum = 0;
+    for (int64_t i = first; i < first + n; i++) {
+        int64_t h, w;
+        dcv_dataset_extent(net->dataset, i, &h, &w); /* 0 for what could not be read */
+        sum += (double)h * (double)w / ((double)net->dataset->max_h * (double)net->dataset->max_w);
+    }
+    return sum;
+}
+
 double dcv_network_job_gflop(const dcv_job *job, int p, int64_t unit)
 {
     (void)p;
-    return net_of(job)->item_gflop / (double)net_of(job)->parts * (double)dcv_network_unit_items(net_of(job), unit);
+    const dcv_network *net = net_of(job);
+    return net->item_gflop / (double)net->parts * largest_items(net, unit);
 }
 
 dcv_status dcv_network_job_read(dcv_job *job, int p, int64_t unit, void **input)

@@ -37,6 +37,9 @@ typedef struct dcv_network_options {
     /* With no_data: n_made items, whose input k make writes, of net->dims[k].  NULL: the job has no such items. */
     int64_t n_made;
     void (*make)(void *ctx, const dcv_network *net, int64_t item, int k, float *to);
+    /* Large pictures are walked in pieces, by the job itself (dcv_unit_actions.alone).  Called once the graph for the
+     * largest input is there: *dims, of that input, may become those of a piece.  NULL: never. */
+    dcv_status (*piece)(void *ctx, const dcv_network *net, dcv_dims *dims);
     /* What the job keeps with each view: made after it, freed before it; may be NULL.  DCV_EDATA: the network, or the
      * job, cannot take that size. */
     dcv_status (*open_view)(void *ctx, dcv_view *view);
@@ -54,7 +57,8 @@ struct dcv_network {
     int64_t n_items;      /* read or made */
     dcv_sha256 data_sha256;
     dcv_graph *graph;   /* for the largest input */
-    dcv_engine *engine; /* for the largest input */
+    dcv_graph *walked;  /* the same; for a piece of it, where it is walked in pieces */
+    dcv_engine *engine; /* for walked */
     dcv_backend_kind backend;
     int threads;
     int64_t unit_items; /* pictures per unit */
@@ -101,13 +105,15 @@ dcv_status dcv_network_view_bytes(const dcv_network *net, const dcv_dims *dims, 
 /* What the last message says of the network, without its file: a result must not depend on where that is. */
 const char *dcv_network_message(const dcv_network *net);
 
-/* What a job does with a unit's items, each of them may be NULL: knows is asked first, and where it says so, there is
+/* What a job does with a unit's items, each of them may be NULL: alone is offered each item that has been read, and
+ * where it takes it, nothing more is done with it.  Else knows is asked first, and where it says so, there is
  * no walk (of a group of one, which the job has kept from an earlier unit); group is called before the walk over up to
  * DCV_GROUP of them, see for each observed value (picture is its place in the group), walked after the walk of a group
  * (picture: the first inputs), done for each of its items; failed for an item that could not be read, or that done has
  * refused with DCV_EDATA before anything of it was put.  All in item order. */
 typedef struct dcv_unit_actions {
     void *ctx;
+    dcv_status (*alone)(void *ctx, const dcv_item *it, int64_t item, bool *taken, dcv_result *r);
     bool (*knows)(void *ctx, const dcv_view *view, int64_t item);
     dcv_observe_fn see;
     dcv_status (*group)(void *ctx, const dcv_view *view, const int64_t *item, int n);

@@ -24,6 +24,14 @@ if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
   add_test(NAME jobs/infer_made COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/infer_made.py $<TARGET_FILE:deconvoy>
            ${CMAKE_CURRENT_BINARY_DIR}/jobs/infer_made ${MPIEXEC_EXECUTABLE})
   set_tests_properties(jobs/infer_made PROPERTIES LABELS "golden;mpi" TIMEOUT 300 SKIP_RETURN_CODE 77 PROCESSORS 2)
+  add_test(NAME jobs/infer_shared COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/infer_shared.py $<TARGET_FILE:deconvoy>
+           ${CMAKE_SOURCE_DIR}/../shared/data ${CMAKE_CURRENT_BINARY_DIR}/jobs/infer_shared ${MPIEXEC_EXECUTABLE})
+  set_tests_properties(jobs/infer_shared PROPERTIES LABELS "golden;mpi" TIMEOUT 300 SKIP_RETURN_CODE 77 PROCESSORS 2)
+  foreach(case nets ranks refused)
+    add_test(NAME jobs/infer_tiles_${case} COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/infer_tiles.py ${case} $<TARGET_FILE:deconvoy>
+             ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/jobs/infer_tiles_${case} ${MPIEXEC_EXECUTABLE})
+    set_tests_properties(jobs/infer_tiles_${case} PROPERTIES LABELS "golden;mpi" TIMEOUT 300 SKIP_RETURN_CODE 77 PROCESSORS 2)
+  endforeach()
   add_test(NAME jobs/reconstruct COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/reconstruct.py $<TARGET_FILE:deconvoy>
            ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/jobs/reconstruct ${MPIEXEC_EXECUTABLE})
   set_tests_properties(jobs/reconstruct PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
