@@ -449,7 +449,7 @@ static int64_t plane_values(const problem *p)
 static int64_t chunk_planes(const problem *p)
 {
     const int64_t n = CHUNK_BYTES / (plane_values(p) * (int64_t)sizeof(real));
-    return n < 1 ? 1 : n;
+    return n < 1 ? 1 : n < p->geo.m[0] ? n : p->geo.m[0];
 }
 
 /* The plane of the data that plane i0 of the frame shows. */

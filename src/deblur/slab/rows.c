@@ -1,8 +1,13 @@
 /* rows.c -- see rows.h.
  *
  * 16 rows side by side: each lane is a row, two samples of which make a complex one.  With h = m / 2, Z the transform
- * of those, w = exp(-2 pi i / m): X[k] = (Z[k] + conj Z[h-k]) / 2 - i w^k (Z[k] - conj Z[h-k]) / 2, back: Z[k] = (X[k]
- * + conj X[h-k]) + i w^-k (X[k] - conj X[h-k]). Otherwise one row at a time, by FFTW.
+ * of those, w = exp(-2 pi i / m):
+ *
+ *     X[k] = (Z[k] + conj Z[h-k]) / 2 - i w^k (Z[k] - conj Z[h-k]) / 2
+ *     back: Z[k] = (X[k] + conj X[h-k]) + i w^-k (X[k] - conj X[h-k])
+ *
+ * Rows of an odd number of samples are transformed as complex ones without imaginary parts; those of other lengths, or
+ * few, one at a time by FFTW.
  */
 #include <fftw3.h>
 #include <math.h>
@@ -15,14 +20,20 @@
 
 struct rows {
     int64_t m, h, chunks, row; /* reals from row to row */
-    lanes *half;               /* NULL: one by one */
+    lanes *side;               /* of h, or of an odd m; NULL: one by one */
+    int64_t apart;             /* reals from a sample to the next in the lanes: PAIR if m is odd */
     real *turn;                /* [h + 1][2]: w^k */
     FFT(plan) forward, back;
 };
 
 static bool side_by_side(int64_t m, bool many)
 {
-    return many && m % 2 == 0 && lanes_smooth(m);
+    return many && m > 1 && lanes_smooth(m);
+}
+
+static int64_t apart_of(int64_t m)
+{
+    return m % 2 ? PAIR : LANES;
 }
 
 int64_t rows_most(int64_t m, bool many)
@@ -33,12 +44,13 @@ int64_t rows_most(int64_t m, bool many)
 int64_t rows_room(int64_t m, bool many)
 {
     const int64_t row = row_chunks(m) * PAIR;
-    return side_by_side(m, many) ? 2 * LANES * row : row;
+    return side_by_side(m, many) ? LANES * row + m * apart_of(m) : row;
 }
 
 static dcv_status make_side_by_side(rows *r)
 {
-    DCV_TRY(lanes_new(r->h, &r->half));
+    r->apart = apart_of(r->m);
+    DCV_TRY(lanes_new(r->m % 2 ? r->m : r->h, &r->side));
     r->turn = dcv_alloc((size_t)r->h + 1, 2 * sizeof *r->turn);
     if (!r->turn)
         return DCV_ENOMEM;
@@ -83,7 +95,7 @@ void rows_free(rows *r)
 {
     if (!r)
         return;
-    lanes_free(r->half);
+    lanes_free(r->side);
     dcv_free(r->turn);
     pthread_mutex_lock(&dcv_fftw_planner);
     if (r->forward)
@@ -160,15 +172,31 @@ FULLY_INLINE void fold(const real *restrict x, const real *restrict y, const rea
     }
 }
 
-ROW_LOOP static void fold_all(const rows *r, const real *restrict x, real *restrict z)
+ROW_LOOP static void fold_pairs(const rows *r, const real *restrict x, real *restrict z)
 {
-    const int64_t *place = lanes_places(r->half);
+    const int64_t *place = lanes_places(r->side);
     _Alignas(64) real ends[2 * PAIR] = {0};
     memcpy(ends, x, LANES * sizeof *ends);
     memcpy(ends + PAIR, x + r->h * PAIR, LANES * sizeof *ends);
     fold(ends, ends + PAIR, r->turn, z + place[0] * PAIR);
     for (int64_t k = 1; k < r->h; k++)
         fold(x + k * PAIR, x + (r->h - k) * PAIR, r->turn + 2 * k, z + place[k] * PAIR);
+}
+
+/* An odd m: z[k] = x[k], z[m-k] = conj x[k]. */
+ROW_LOOP static void fold_odd(const rows *r, const real *restrict x, real *restrict z)
+{
+    const int64_t *place = lanes_places(r->side);
+    memcpy(z + place[0] * PAIR, x, LANES * sizeof *z);
+    memset(z + place[0] * PAIR + LANES, 0, LANES * sizeof *z);
+    for (int64_t k = 1; k <= r->h; k++) {
+        real *restrict there = z + place[k] * PAIR, *restrict mirrored = z + place[r->m - k] * PAIR;
+        for (int l = 0; l < LANES; l++) {
+            there[l] = mirrored[l] = x[k * PAIR + l];
+            there[LANES + l] = x[k * PAIR + LANES + l];
+            mirrored[LANES + l] = -x[k * PAIR + LANES + l];
+        }
+    }
 }
 
 /* x[k] from z[k] and z[h-k]. */
@@ -191,13 +219,15 @@ FULLY_INLINE void turn_out(const real *restrict x, real *restrict base)
 
 ROW_LOOP static void unfold_all(const rows *r, const real *restrict z, real *restrict base, int64_t step, int64_t n)
 {
-    const int64_t *place = lanes_places(r->half);
+    const int64_t *place = lanes_places(r->side);
     _Alignas(64) real x[LANES * PAIR], block[LANES * PAIR];
     for (int64_t b = 0; b < r->chunks; b++, base += step) {
         for (int64_t l = 0; l < LANES; l++) {
             const int64_t k = b * LANES + l;
             if (k > r->h)
                 memset(x + l * PAIR, 0, PAIR * sizeof *x);
+            else if (r->m % 2)
+                memcpy(x + l * PAIR, z + place[k] * PAIR, PAIR * sizeof *x);
             else
                 unfold(z + place[k < r->h ? k : 0] * PAIR, z + place[k > 0 && k < r->h ? r->h - k : 0] * PAIR,
                        r->turn + 2 * k, x + l * PAIR);
@@ -208,32 +238,34 @@ ROW_LOOP static void unfold_all(const rows *r, const real *restrict z, real *res
     }
 }
 
-/* Samples by lanes, [m][LANES], to rows of samples and back. */
-ROW_LOOP static void lanes_to_rows(const real *restrict z, int64_t m, real *restrict row, int64_t step)
+/* Samples by lanes, apart from each other, to rows of samples and back. */
+ROW_LOOP static void lanes_to_rows(const real *restrict z, int64_t apart, int64_t m, real *restrict row, int64_t step)
 {
     int64_t k = 0;
     for (; k + LANES <= m; k += LANES)
-        transpose16(z + k * LANES, LANES, row + k, step);
+        transpose16(z + k * apart, apart, row + k, step);
     for (; k < m; k++)
         for (int l = 0; l < LANES; l++)
-            row[l * step + k] = z[k * LANES + l];
+            row[l * step + k] = z[k * apart + l];
 }
 
-ROW_LOOP static void rows_to_lanes(const real *restrict row, int64_t step, int64_t m, real *restrict z)
+ROW_LOOP static void rows_to_lanes(const real *restrict row, int64_t step, int64_t m, real *restrict z, int64_t apart)
 {
     int64_t k = 0;
     for (; k + LANES <= m; k += LANES)
-        transpose16(row + k, step, z + k * LANES, LANES);
+        transpose16(row + k, step, z + k * apart, apart);
     for (; k < m; k++)
         for (int l = 0; l < LANES; l++)
-            z[k * LANES + l] = row[l * step + k];
+            z[k * apart + l] = row[l * step + k];
+    for (k = 0; apart > LANES && k < m; k++)
+        memset(z + k * apart + LANES, 0, LANES * sizeof *z);
 }
 
 /* --- Either ------------------------------------------------------------------------- */
 
 void rows_back(const rows *r, const real *base, int64_t step, int64_t n, real *room)
 {
-    if (!r->half) {
+    if (!r->side) {
         join_pairs(base, step, r->chunks, room);
         rows_plain(r, true, room);
         return;
@@ -243,21 +275,24 @@ void rows_back(const rows *r, const real *base, int64_t step, int64_t n, real *r
         turn_in(base, step, r->chunks, room);
     else
         turn_in_few(base, step, r->chunks, n, room);
-    fold_all(r, room, z);
-    lanes_run(r->half, LANES_BACK, z, NULL, NULL);
-    lanes_to_rows(z, r->m, room, r->row);
+    if (r->m % 2)
+        fold_odd(r, room, z);
+    else
+        fold_pairs(r, room, z);
+    lanes_run(r->side, LANES_BACK, z, NULL, NULL);
+    lanes_to_rows(z, r->apart, r->m, room, r->row);
 }
 
 void rows_forward(const rows *r, real *base, int64_t step, int64_t n, real *room)
 {
-    if (!r->half) {
+    if (!r->side) {
         rows_plain(r, false, room);
         memset(room + 2 * (r->h + 1), 0, (size_t)(r->row - 2 * (r->h + 1)) * sizeof *room);
         split_pairs(room, step, r->chunks, base);
         return;
     }
     real *z = room + LANES * r->row;
-    rows_to_lanes(room, r->row, r->m, z);
-    lanes_run(r->half, LANES_FORWARD, z, NULL, NULL);
+    rows_to_lanes(room, r->row, r->m, z, r->apart);
+    lanes_run(r->side, LANES_FORWARD, z, NULL, NULL);
     unfold_all(r, z, base, step, n);
 }
