@@ -1,10 +1,10 @@
-/* infer.c -- what a classifier said, as text: summary.txt. */
+/* infer.c -- what a classifier said, as text: summary.txt; outputs that are pictures, and class maps, as sheets. */
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include "deconvoy/log.h"
 #include "deconvoy/memory.h"
-#include "report/reporter.h"
+#include "report/infer_pictures.h"
 
 enum { BLOCK = 4096 }; /* items read at a time */
 
@@ -122,8 +122,11 @@ static dcv_status write_summary(const dcv_report_in *in, answers *a, const char 
 
 static dcv_status run(const dcv_report_in *in)
 {
+    int drawn;
+    DCV_TRY(infer_pictures_draw(in, &drawn));
     if (!dcv_h5_has(in->h5, classes)) {
-        dcv_log_info("%s: not the result of a classifier, nothing to draw", in->file);
+        if (!drawn)
+            dcv_log_info("%s: no classes, no pictures of 1 or 3 channels, no class map: nothing to draw", in->file);
         return DCV_OK;
     }
     answers a = {.n = 0};

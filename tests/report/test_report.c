@@ -244,6 +244,39 @@ static bool is_colour(const uint8_t *px, int r, int g, int b)
     return false;
 }
 
+/* A picture of 0..1 and one that failed; 2 x 2 px, enlarged 42 times; a class map with what lies outside. */
+static void test_output_pictures(void)
+{
+    const float y[2][4] = {{0, 1.25f, 0.5f, -0.1f}, {NAN, NAN, NAN, NAN}}, wide[2][4] = {{-5, 5, 0, 0}, {0}};
+    const int16_t classes[2][4] = {{0, 1, 2, -1}, {-1, -1, -1, -1}};
+    int64_t h, w;
+    dcv_store *s = new_result("infer");
+    add(s, "/infer/y", DCV_F32, 0, (dcv_dims){4, {2, 1, 2, 2}}, y);
+    CHECK_OK(dcv_store_int(s, "/infer/y", "picture", 1));
+    add(s, "/infer/wide", DCV_F32, 0, (dcv_dims){4, {2, 1, 2, 2}}, wide);
+    CHECK_OK(dcv_store_int(s, "/infer/wide", "picture", 1));
+    add(s, "/infer/left", DCV_F32, 0, (dcv_dims){4, {2, 1, 2, 2}}, wide); /* picture: false */
+    add(s, "/infer/class_map", DCV_I16, 0, (dcv_dims){3, {2, 2, 2}}, classes);
+    write_result(s, in_dir("o.h5"));
+    const char *said = report(in_dir("o.h5"), NULL, DCV_OK);
+    CHECK(strstr(said, "/y.png\n") && strstr(said, "/wide.png\n") && strstr(said, "/class_map.png\n"));
+    CHECK(!strstr(said, "left") && !strstr(said, "_000000"));
+    enum { Y = 19 + 9, X = 6, CELL = 42 };
+    uint8_t *px = read_png(in_dir("o_report/y.png"), &h, &w);
+    CHECK(px && w == 6 + 2 * (84 + 6) && h == 19 + 84 + 9 + 6);
+    CHECK(px && is_colour(px + 3 * (Y * w + X), 0, 0, 0) && is_colour(px + 3 * (Y * w + X + CELL), 255, 255, 255));
+    CHECK(px && is_colour(px + 3 * ((Y + CELL) * w + X), 128, 128, 128));
+    dcv_free(px);
+    px = read_png(in_dir("o_report/wide.png"), &h, &w);
+    CHECK(px && is_colour(px + 3 * (Y * w + X), 0, 0, 0) && is_colour(px + 3 * ((Y + CELL) * w + X), 128, 128, 128));
+    dcv_free(px);
+    px = read_png(in_dir("o_report/class_map.png"), &h, &w);
+    CHECK(px && is_colour(px + 3 * (Y * w + X), 0, 0, 0) && is_colour(px + 3 * (Y * w + X + CELL), 128, 0, 0));
+    CHECK(px && is_colour(px + 3 * ((Y + CELL) * w + X), 0, 128, 0));
+    CHECK(px && is_colour(px + 3 * ((Y + CELL) * w + X + CELL), 255, 255, 255));
+    dcv_free(px);
+}
+
 /* One item of 8 x 8 px, enlarged 28 times, and two targets of which one is not there. */
 static void test_heat_maps(void)
 {
@@ -422,6 +455,7 @@ int main(void)
     test_sheet();
     test_back();
     test_answers();
+    test_output_pictures();
     test_climbs();
     test_heat_maps();
     test_page();
