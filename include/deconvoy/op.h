@@ -111,7 +111,8 @@ struct dcv_op {
      * where the input is broadcast). */
     dcv_cells (*reads)(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o);
     /* Let nd, a copy whose attributes are a copy too, compute some cells of its output alone from the cells that
-     * reads() names for them, all of them given; *border: what stands for those outside the input.  g: the whole graph.
+     * reads() names for them, all of them given; *border: what stands for those outside the input (NaN:
+     * the nearest cell inside).  g: the whole graph.
      * False: it cannot.  NULL: nothing is to be done where every cell reads the same cell alone; else it cannot. */
     bool (*crop)(const dcv_graph *g, dcv_node *nd, float *border);
     /* Where crop() must be asked for boxes that begin at, and have, multiples of so many cells along an axis of the

@@ -1,4 +1,5 @@
 /* patch_op.c -- rectangles between maps, and the operator that pastes a box into a piece of a clean map. */
+#include <math.h>
 #include <string.h>
 #include "engine/ops/util.h"
 #include "engine/patch_plan.h"
@@ -57,6 +58,27 @@ static void fill_border(const dcv_blob *y, dcv_span rows, dcv_span columns, floa
         }
 }
 
+/* Outside its rows and columns that the map covers, the nearest cell of those. */
+static void fill_edges(const dcv_blob *y, dcv_span rows, dcv_span columns)
+{
+    const dcv_blob_shape s = dcv_blob_shape_of(y->dims, y->block);
+    const int64_t h = y->dims->d[2], w = y->dims->d[3], b = y->block;
+    const size_t cell = (size_t)b * sizeof *y->data;
+    for (int64_t k = 0; k < s.blocks && rows.hi > rows.lo && columns.hi > columns.lo; k++) {
+        float *plane = y->data + k * h * w * b;
+        for (int64_t r = rows.lo; r < rows.hi; r++) {
+            float *row = plane + r * w * b;
+            for (int64_t i = 0; i < columns.lo; i++)
+                memcpy(row + i * b, row + columns.lo * b, cell);
+            for (int64_t i = columns.hi; i < w; i++)
+                memcpy(row + i * b, row + (columns.hi - 1) * b, cell);
+        }
+        for (int64_t r = 0; r < h; r++)
+            if (r < rows.lo || r >= rows.hi)
+                memcpy(plane + r * w * b, plane + (r < rows.lo ? rows.lo : rows.hi - 1) * w * b, (size_t)w * cell);
+    }
+}
+
 /* Part of a span of n cells that starts at at in a frame of extent cells. */
 static dcv_span visible(int64_t at, int64_t n, int64_t extent)
 {
@@ -104,6 +126,8 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
         dcv_patch_copy(&clean, (dcv_span){y0 + rows.lo, y0 + rows.hi}, (dcv_span){x0 + columns.lo, x0 + columns.hi}, y,
                        rows.lo, columns.lo);
     }
+    if (isnan(a->border))
+        fill_edges(y, rows, columns);
     if (a->border != 0)
         dcv_blob_clear_tail(&io->y[0]);
 }

@@ -72,7 +72,7 @@ typedef struct dcv_patch_attr {
     dcv_dims map; /* of the whole value */
     int block, place;
     int value, node, input; /* what is pasted, and for which input of which node of the whole graph */
-    float border;
+    float border; /* NaN: the nearest cell of the map */
 } dcv_patch_attr;
 extern const dcv_op dcv_op_patch;
 

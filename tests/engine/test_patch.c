@@ -62,6 +62,38 @@ static dcv_model_node flat_net[] = {NODE("Conv", "a", 1, &pads, "x", "w0"), NODE
                                     NODE("Flatten", "h", 0, NULL, "b"),     NODE("Gemm", "c", 0, NULL, "h", "w1"),
                                     NODE("Relu", "f", 0, NULL, "c"),        NODE("Gemm", "y", 0, NULL, "f", "w2")};
 
+/* Maps of other sizes: filters of a period of two and of three, cells and channels that change places. */
+#define SCALES(TO, ATTR)                                                                                               \
+    {                                                                                                                  \
+        .name = TO, .op = "Constant", .domain = "", .out = (const char *const[]){TO}, .n_out = 1, .attr = ATTR,        \
+        .n_attr = 1                                                                                                    \
+    }
+static const double by_linear[4] = {1, 1, 2, 1.5}, by_nearest[4] = {1, 1, 1, 2}, by_cubic[4] = {1, 1, 0.5, 0.5};
+static const int64_t block_side = 2;
+static const char *const linear_word = "linear", *const cubic_word = "cubic";
+static const dcv_attr linear_scales = {.name = "value_floats", .type = DCV_ATTR_FLOATS, .n = 4, .f = by_linear},
+                      nearest_scales = {.name = "value_floats", .type = DCV_ATTR_FLOATS, .n = 4, .f = by_nearest},
+                      cubic_scales = {.name = "value_floats", .type = DCV_ATTR_FLOATS, .n = 4, .f = by_cubic},
+                      linear_mode = {.name = "mode", .type = DCV_ATTR_STRING, .n = 1, .s = &linear_word},
+                      cubic_mode = {.name = "mode", .type = DCV_ATTR_STRING, .n = 1, .s = &cubic_word},
+                      blocks = {.name = "blocksize", .type = DCV_ATTR_INT, .n = 1, .i = &block_side};
+static dcv_model_node resized_net[] = {SCALES("by1", &linear_scales),
+                                       SCALES("by2", &nearest_scales),
+                                       SCALES("by3", &cubic_scales),
+                                       NODE("Conv", "a", 1, &pads, "x", "w0"),
+                                       NODE("Relu", "b", 0, NULL, "a"),
+                                       NODE("Resize", "r1", 1, &linear_mode, "b", "", "by1"),
+                                       NODE("Resize", "r2", 0, NULL, "r1", "", "by2"),
+                                       NODE("Resize", "r3", 1, &cubic_mode, "r2", "", "by3"),
+                                       NODE("DepthToSpace", "d", 1, &blocks, "r3"),
+                                       NODE("Conv", "c", 1, &pads, "d", "w1"),
+                                       NODE("Relu", "f", 0, NULL, "c"),
+                                       NODE("SpaceToDepth", "s", 1, &blocks, "f"),
+                                       NODE("Conv", "e", 1, &pads, "s", "w2"),
+                                       NODE("GlobalAveragePool", "g", 0, NULL, "e"),
+                                       NODE("Flatten", "h", 0, NULL, "g"),
+                                       NODE("Gemm", "y", 0, NULL, "h", "w3")};
+
 #define NODES(N) N, sizeof N / sizeof *N
 static const struct {
     const char *name;
@@ -76,6 +108,9 @@ static const struct {
      NODES(gated_net),
      {{4, {64, CHANNELS, 3, 3}}, {4, {WIDE, 64, 3, 3}}, {4, {WIDE, WIDE, 3, 3}}, {2, {WIDE, 10}}}},
     {"flat", NODES(flat_net), {{4, {64, CHANNELS, 3, 3}}, {2, {64 * SIDE * SIDE, 128}}, {2, {128, 10}}, {1, {1}}}},
+    {"resized",
+     NODES(resized_net),
+     {{4, {20, CHANNELS, 3, 3}}, {4, {16, 5, 3, 3}}, {4, {32, 64, 3, 3}}, {2, {32, 10}}}},
 };
 static dcv_const wide_constant[4];
 
@@ -94,7 +129,7 @@ static void open_made(int which, net *n)
             .data = random_numbers(dcv_count(&dims[i]), i == 0 ? 0.5f : 0.05f, (uint32_t)i + 7),
         };
     model = (dcv_model){.file = "wide.onnx",
-                        .opset = 9,
+                        .opset = 13,
                         .node = made[which].node,
                         .n_node = made[which].n_node,
                         .constant = wide_constant,
@@ -400,11 +435,14 @@ int main(void)
     check_fallback();
     check_net("wide", DCV_BACKEND_BLAS, DCV_STRICT, 10, 9, 1e-5);
     check_net("flat", DCV_BACKEND_BLAS, DCV_STRICT, 5, 3, 1e-5);
+    check_net("resized", DCV_BACKEND_BLAS, DCV_STRICT, 5, 3, 1e-5);
 #ifdef DCV_HAVE_ONEDNN
     check_net("wide", DCV_BACKEND_ONEDNN, DCV_STRICT, 5, 3, 1e-5);
     check_net("wide", DCV_BACKEND_ONEDNN, DCV_FAST, 5, 3, 1e-3);
     check_net("gated", DCV_BACKEND_ONEDNN, DCV_STRICT, 9, 7, 1e-5);
     check_net("flat", DCV_BACKEND_ONEDNN, DCV_STRICT, 5, 3, 1e-5);
+    check_net("resized", DCV_BACKEND_ONEDNN, DCV_STRICT, 3, 7, 1e-5);
+    check_net("resized", DCV_BACKEND_ONEDNN, DCV_FAST, 5, 3, 1e-3);
 #endif
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {
         check_net(nets[i], DCV_BACKEND_BLAS, DCV_STRICT, 9, 7, 1e-5);

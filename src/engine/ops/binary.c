@@ -9,6 +9,15 @@
 #include <string.h>
 #include "engine/ops/binary.h"
 
+/* The sign of b, also where the result is 0 (as numpy.mod). */
+static float modulo(float a, float b)
+{
+    const float r = fmodf(a, b);
+    if (r == 0)
+        return copysignf(0, b);
+    return (r < 0) != (b < 0) ? r + b : r;
+}
+
 DCV_INLINE float apply(dcv_binary kind, float a, float b)
 {
     switch (kind) {
@@ -25,7 +34,7 @@ DCV_INLINE float apply(dcv_binary kind, float a, float b)
     case DCV_FMOD:
         return fmodf(a, b);
     case DCV_MOD:
-        return a - floorf(a / b) * b;
+        return modulo(a, b);
     case DCV_MIN:
         return a < b || isnan(a) ? a : b;
     case DCV_MAX:
@@ -52,8 +61,9 @@ DCV_INLINE float apply(dcv_binary kind, float a, float b)
     return 0;
 }
 
-/* A kernel of its own for the kinds that pictures meet often, one for all others. */
-#define SPECIALISE(kind, call)                                                                                         \
+/* A kernel of its own for the kinds that pictures meet often, one (which is compiled once, not for each instruction
+ * set) for all others. */
+#define SPECIALISE(kind, call, rare)                                                                                   \
     switch (kind) {                                                                                                    \
     case DCV_ADD:                                                                                                      \
         call(DCV_ADD);                                                                                                 \
@@ -77,7 +87,7 @@ DCV_INLINE float apply(dcv_binary kind, float a, float b)
         call(DCV_PRELU);                                                                                               \
         break;                                                                                                         \
     default:                                                                                                           \
-        call(kind);                                                                                                    \
+        rare;                                                                                                          \
     }
 
 /* n numbers with steps 0 or more in each operand. */
@@ -104,6 +114,14 @@ DCV_INLINE void row(dcv_binary kind, int64_t n, const float *a, int64_t sa, cons
     }
 }
 
+/* Out of line: the compiler would make a loop for each kind. */
+__attribute__((noinline)) static void row_rare(dcv_binary kind, int64_t n, const float *a, int64_t sa, const float *b,
+                                               int64_t sb, float *y, int64_t sy)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i * sy] = apply(kind, a[i * sa], b[i * sb]);
+}
+
 DCV_CLONES static void row_any(dcv_binary kind, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb,
                                float *y, int64_t sy)
 {
@@ -112,7 +130,7 @@ DCV_CLONES static void row_any(dcv_binary kind, int64_t n, const float *a, int64
         return;
     }
 #define ROW(k) row(k, n, a, sa, b, sb, y, sy)
-    SPECIALISE(kind, ROW)
+    SPECIALISE(kind, ROW, row_rare(kind, n, a, sa, b, sb, y, sy))
 #undef ROW
 }
 
@@ -139,11 +157,18 @@ DCV_INLINE void lanes_kind(dcv_binary kind, int64_t cells, const float *a, const
         lanes(kind, cells, a, b, swap, 8, y);
 }
 
+__attribute__((noinline)) static void lanes_rare(dcv_binary kind, int64_t cells, const float *a, const float *b,
+                                                 bool swap, int width, float *y)
+{
+    for (int64_t i = 0; i < cells * width; i++)
+        y[i] = swap ? apply(kind, b[i % width], a[i]) : apply(kind, a[i], b[i % width]);
+}
+
 DCV_CLONES static void lanes_any(dcv_binary kind, int64_t cells, const float *a, const float *b, bool swap, int width,
                                  float *y)
 {
 #define LANES(k) lanes_kind(k, cells, a, b, swap, width, y)
-    SPECIALISE(kind, LANES)
+    SPECIALISE(kind, LANES, lanes_rare(kind, cells, a, b, swap, width, y))
 #undef LANES
 }
 

@@ -1,8 +1,8 @@
-/* depth.c -- ONNX DepthToSpace (1, 11, 13: mode DCR or CRD) and SpaceToDepth (1, 13): blocks of b x b cells become b b
- * channels and back.
+/* depth.c -- ONNX DepthToSpace (1, 11, 13: mode DCR or CRD) and SpaceToDepth (1, 13; mode in newer ones): blocks of b x
+ * b cells become b b channels and back.
  *
  * DepthToSpace: y[n, c, h b + i, w b + j] = x[n, (i b + j) C + c, h, w] (DCR) or x[n, (c b + i) b + j, h, w] (CRD), C
- * the channels of y.  SpaceToDepth is the inverse of DCR.  Each is a permutation, so the adjoint is its inverse.
+ * the channels of y.  SpaceToDepth is the inverse.  Each is a permutation, so the adjoint is its inverse.
  */
 #include "engine/ops/util.h"
 
@@ -13,15 +13,11 @@ typedef struct depth_attr {
 
 enum { DCR, CRD };
 
-static const dcv_field depth_fields[] = {
+static const dcv_field fields[] = {
     {"blocksize", DCV_FIELD_INT, DCV_AT(depth_attr, blocksize), .required = true, .min = 1, .max = 65536, .unit = "px",
      .help = "side of a block"},
     {"mode", DCV_FIELD_WORD, DCV_AT(depth_attr, mode), .dflt = "DCR", .words = "DCR|CRD", .help = "order of channels"},
     DCV_FIELDS_END};
-
-static const dcv_field space_fields[] = {{"blocksize", DCV_FIELD_INT, DCV_AT(depth_attr, blocksize), .required = true,
-                                          .min = 1, .max = 65536, .unit = "px", .help = "side of a block"},
-                                         DCV_FIELDS_END};
 
 static dcv_status check_rank(const dcv_shape_io *io)
 {
@@ -128,12 +124,18 @@ static dcv_cells space_reads(const dcv_graph *g, const dcv_node *nd, int k, int 
     return (dcv_cells){o * b, o * b + b, 1};
 }
 
-/* Whole blocks are read, so it works as it stands. */
-static bool space_crop(const dcv_graph *g, dcv_node *nd, float *border)
+/* Whole blocks are read and made, so both work as they stand. */
+static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
 {
     (void)g, (void)nd;
     *border = 0;
     return true;
+}
+
+static int64_t depth_phase(const dcv_graph *g, const dcv_node *nd, int axis)
+{
+    (void)g, (void)axis;
+    return ((const depth_attr *)nd->attr)->blocksize;
 }
 
 static void depth_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
@@ -161,23 +163,23 @@ static void space_backward(const dcv_graph *g, const dcv_node *nd, const dcv_bac
 }
 
 #define COMMON                                                                                                         \
-    .min_in = 1, .max_in = 1, .max_out = 1, .attr_size = sizeof(depth_attr), .layout = DCV_LAYOUT_PLAIN,               \
-    .carries = carries
+    .min_in = 1, .max_in = 1, .max_out = 1, .attr_size = sizeof(depth_attr), .fields = fields,                         \
+    .layout = DCV_LAYOUT_PLAIN, .carries = carries
 
 const dcv_op dcv_op_depthtospace = {.name = "DepthToSpace",
                                     COMMON,
-                                    .fields = depth_fields,
                                     .shape = depth_shape,
                                     .fold = depth_fold,
                                     .reads = depth_reads,
+                                    .crop = crop,
+                                    .phase = depth_phase,
                                     .forward = depth_forward,
                                     .backward = depth_backward};
 const dcv_op dcv_op_spacetodepth = {.name = "SpaceToDepth",
                                     COMMON,
-                                    .fields = space_fields,
                                     .shape = space_shape,
                                     .fold = space_fold,
                                     .reads = space_reads,
-                                    .crop = space_crop,
+                                    .crop = crop,
                                     .forward = space_forward,
                                     .backward = space_backward};

@@ -4,6 +4,10 @@
  * output has the product of its axes' weights.  So a table of taps for each axis that changes, made with the graph,
  * says it all: values, the adjoint (the same weights, the other way), and which cells are read.  Cells beyond the edge
  * are the edge's, but where exclude_outside leaves them out; tf_crop_and_resize has a value of its own there.
+ *
+ * Where scales are ratios of small numbers the table repeats itself: `period` cells of the output further on it reads
+ * the same cells, `stride` cells further on.  So a part of the output that begins at a multiple of the period can be
+ * computed from a part of the input, beyond whose edges the nearest cell stands.
  */
 #include <math.h>
 #include <string.h>
@@ -24,12 +28,18 @@ typedef enum mode { NEAREST, LINEAR, CUBIC } mode;
 typedef enum rounding { PREFER_FLOOR, PREFER_CEIL, FLOOR, CEIL } rounding;
 typedef enum policy { STRETCH, NOT_LARGER, NOT_SMALLER } policy;
 
+#define OUTSIDE INT64_MIN
+
 /* Taps of one axis; n 0: the axis stays as it is. */
 typedef struct table {
     int64_t in, out;
     int n;
-    const int64_t *at;   /* [out][n] cells; -1 first: outside, the value is the extrapolation */
-    const float *weight; /* [out][n] */
+    const int64_t *first;   /* [out] the first of n cells, which may lie beyond the edges; OUTSIDE: the value is the
+                               extrapolation */
+    const float *weight;    /* [out][n] */
+    int64_t period, stride; /* 0: it does not repeat itself */
+    bool cropped;           /* of a part: cell 0 of the input that is given is cell lo of the table */
+    int64_t lo;
 } table;
 
 typedef struct resize_attr {
@@ -127,11 +137,6 @@ static int taps_of(const resize_attr *a, const request *r)
     return 2 - 2 * (int)(floor((a->mode == CUBIC ? -2 : -1) / filter_scale(a, r)) + 1);
 }
 
-static int64_t clamp(double v, int64_t in)
-{
-    return v < 0 ? 0 : v > (double)(in - 1) ? in - 1 : (int64_t)v;
-}
-
 static double nearest(const resize_attr *a, double x)
 {
     switch ((rounding)a->rounding) {
@@ -147,57 +152,72 @@ static double nearest(const resize_attr *a, double x)
     return ceil(x);
 }
 
-/* Cells without weight are named like one that has some, so that their values do not matter. */
-static void settle(int n, const double *weight, double sum, int64_t *at, float *to)
-{
-    int64_t some = at[0];
-    for (int i = 0; i < n; i++)
-        if (weight[i] != 0)
-            some = at[i];
-    for (int i = 0; i < n; i++) {
-        to[i] = (float)(weight[i] / sum);
-        at[i] = weight[i] != 0 ? at[i] : some;
-    }
-}
-
-/* Cells and weights of output cell o; weight: room for n numbers. */
-static void tap(const resize_attr *a, const request *r, int64_t in, int64_t o, int n, double *weight, int64_t *at,
-                float *to)
+/* First cell and weights of output cell o; weight: room for n numbers. */
+static int64_t tap(const resize_attr *a, const request *r, int64_t in, int64_t o, int n, double *weight, float *to)
 {
     const double x = position(a, r, in, o), floored = floor(x), scale = filter_scale(a, r);
     double sum = 0;
-    if (a->coordinates == TF_CROP_AND_RESIZE && !(x >= 0 && x <= (double)(in - 1))) {
-        for (int i = 0; i < n; i++)
-            at[i] = -1;
-        return;
-    }
+    if (a->coordinates == TF_CROP_AND_RESIZE && !(x >= 0 && x <= (double)(in - 1)))
+        return OUTSIDE;
     if (a->mode == NEAREST) {
-        at[0] = clamp(nearest(a, x), in);
         to[0] = 1;
-        return;
+        return (int64_t)nearest(a, x);
     }
     for (int i = 0; i < n; i++) {
         const double cell = floored - n / 2 + 1 + i;
         const bool outside = cell < 0 || cell > (double)(in - 1);
         weight[i] = a->exclude_outside && outside ? 0 : filter_at(a, (cell - x) * scale);
-        at[i] = clamp(cell, in);
         sum += weight[i];
     }
-    settle(n, weight, sum != 0 ? sum : 1, at, to);
+    for (int i = 0; i < n; i++)
+        to[i] = (float)(weight[i] / (sum != 0 ? sum : 1));
+    return (int64_t)floored - n / 2 + 1;
+}
+
+static bool repeats(const table *t, int64_t period, int64_t stride)
+{
+    for (int64_t o = 0; o < t->out; o++)
+        if (t->first[o] == OUTSIDE)
+            return false;
+    for (int64_t o = period; o < t->out; o++) {
+        if (t->first[o] != t->first[o - period] + stride)
+            return false;
+        for (int i = 0; i < t->n; i++)
+            if (!(fabsf(t->weight[o * t->n + i] - t->weight[(o - period) * t->n + i]) <= 1e-6F))
+                return false;
+    }
+    return true;
+}
+
+static void find_period(table *t)
+{
+    enum { LONGEST = 16 };
+    int64_t a = t->out, b = t->in;
+    while (b) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    if (t->out / a <= LONGEST && repeats(t, t->out / a, t->in / a)) {
+        t->period = t->out / a;
+        t->stride = t->in / a;
+    }
 }
 
 static dcv_status make_table(const dcv_shape_io *io, const request *r, table *t)
 {
     const resize_attr *a = io->node->attr;
     t->n = taps_of(a, r);
-    int64_t *at = dcv_arena_alloc(io->arena, (size_t)(t->out * t->n), sizeof *at);
+    int64_t *first = dcv_arena_alloc(io->arena, (size_t)t->out, sizeof *first);
     float *weight = dcv_arena_alloc(io->arena, (size_t)(t->out * t->n), sizeof *weight);
     double *spare = dcv_alloc((size_t)t->n, sizeof *spare);
-    for (int64_t o = 0; at && weight && spare && o < t->out; o++)
-        tap(a, r, t->in, o, t->n, spare, at + o * t->n, weight + o * t->n);
-    t->at = at;
+    const bool ok = first && weight && spare;
+    for (int64_t o = 0; ok && o < t->out; o++)
+        first[o] = tap(a, r, t->in, o, t->n, spare, weight + o * t->n);
+    t->first = first;
     t->weight = weight;
-    const bool ok = at && weight && spare;
+    if (ok)
+        find_period(t);
     dcv_free(spare);
     return ok ? DCV_OK : DCV_ENOMEM;
 }
@@ -399,22 +419,65 @@ static int carries(const dcv_graph *g, const dcv_node *nd, int k, int axis, int 
     return k ? DCV_AXIS_MIXED : axis;
 }
 
+/* Cells of a table with a weight, beyond the edges too; none: outside. */
+static dcv_cells hull(const table *t, int64_t o)
+{
+    dcv_cells c = {0, 0, 1};
+    bool any = false;
+    for (int i = 0; t->first[o] != OUTSIDE && i < t->n; i++)
+        if (t->weight[o * t->n + i] != 0) {
+            c.lo = any ? c.lo : t->first[o] + i;
+            c.hi = t->first[o] + i + 1;
+            any = true;
+        }
+    return c;
+}
+
+static int64_t inside(const table *t, int64_t at)
+{
+    return at < 0 ? 0 : at >= t->in ? t->in - 1 : at;
+}
+
+/* Where the table repeats itself the cells beyond the edges are named as well, so that all parts read alike. */
 static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o)
 {
     (void)g, (void)k, (void)j;
     const table *t = &((const resize_attr *)nd->attr)->axis[axis];
-    dcv_cells c = {o, o + 1, 1};
     if (!t->n)
+        return (dcv_cells){o, o + 1, 1};
+    const dcv_cells c = hull(t, o);
+    if (c.hi <= c.lo || (t->period && c.lo < t->in && c.hi > 0))
         return c;
-    c = (dcv_cells){t->in, 0, 1};
-    for (int i = 0; i < t->n; i++) {
-        const int64_t at = t->at[o * t->n + i];
-        if (at < 0)
-            return (dcv_cells){0, 0, 1};
-        c.lo = at < c.lo ? at : c.lo;
-        c.hi = at >= c.hi ? at + 1 : c.hi;
+    return (dcv_cells){inside(t, c.lo), inside(t, c.hi - 1) + 1, 1};
+}
+
+/* In space, by tables that repeat themselves. */
+static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
+{
+    resize_attr *a = nd->attr;
+    const dcv_dims *x = &g->value[nd->in[0]].dims;
+    if (x->n != 4 || a->axis[0].n || a->axis[1].n || a->exclude_outside)
+        return false;
+    for (int i = 2; i < x->n; i++) {
+        table *t = &a->axis[i];
+        if (t->n && !t->period)
+            return false;
+        t->cropped = t->n > 0;
+        t->lo = t->n ? hull(t, 0).lo : 0;
+        for (int64_t o = 1; t->n && o < t->period; o++) {
+            const int64_t lo = hull(t, o).lo;
+            t->lo = lo < t->lo ? lo : t->lo;
+        }
     }
-    return c;
+    *border = NAN;
+    return true;
+}
+
+static int64_t phase(const dcv_graph *g, const dcv_node *nd, int axis)
+{
+    (void)g;
+    const table *t = &((const resize_attr *)nd->attr)->axis[axis];
+    return t->period ? t->period : 1;
 }
 
 static int64_t macs(const dcv_graph *g, const dcv_node *nd)
@@ -437,24 +500,36 @@ typedef struct nest {
 } nest;
 
 /* Can the nest do it: up to three axes of space change, and nothing else? */
-static bool nest_of(const resize_attr *a, const dcv_dims *d, nest *n)
+static bool nest_of(const resize_attr *a, const dcv_dims *d, const dcv_dims *y, nest *n)
 {
     *n = (nest){.extrapolation = (float)a->extrapolation};
     for (int i = 0; i < 3; i++)
         n->axis[i] = (table){.in = 1, .out = 1};
     if (d->n < 3 || d->n > 5 || a->axis[0].n || a->axis[1].n)
         return false;
-    for (int i = 2; i < d->n; i++)
-        n->axis[i + 3 - d->n] = a->axis[i];
+    for (int i = 2; i < d->n; i++) {
+        table *t = &n->axis[i + 3 - d->n];
+        *t = a->axis[i];
+        t->in = d->d[i];
+        t->out = y->d[i];
+    }
     return true;
 }
 
 /* Tap i of cell o; false: outside. */
 DCV_INLINE bool tap_at(const table *t, int64_t o, int i, int64_t *at, float *weight)
 {
-    *at = t->n ? t->at[o * t->n + i] : o;
-    *weight = t->n ? t->weight[o * t->n + i] : 1;
-    return *at >= 0;
+    *at = o;
+    *weight = 1;
+    if (!t->n)
+        return true;
+    const int64_t row = t->cropped ? o % t->period : o, shift = t->cropped ? o / t->period * t->stride - t->lo : 0;
+    if (t->first[row] == OUTSIDE)
+        return false;
+    const int64_t cell = t->first[row] + shift + i;
+    *weight = t->weight[row * t->n + i];
+    *at = cell < 0 ? 0 : cell >= t->in ? t->in - 1 : cell;
+    return true;
 }
 
 DCV_INLINE int taps_at(const table *t)
@@ -470,7 +545,7 @@ DCV_INLINE void run_row(const table *t, bool back, float w, int lanes, float *x,
         for (int i = 0; i < n; i++) {
             int64_t at;
             float v;
-            if (!tap_at(t, o, i, &at, &v))
+            if (!tap_at(t, o, i, &at, &v) || v == 0) /* 0 times infinity is no number */
                 continue;
             v *= w;
             for (int l = 0; l < lanes; l++)
@@ -502,7 +577,7 @@ static void extrapolate_row(const nest *n, int lanes, float *y)
 {
     const table *t = &n->axis[2];
     for (int64_t o = 0; t->n && o < t->out; o++)
-        if (t->at[o * t->n] < 0)
+        if (t->first[o] == OUTSIDE)
             fill(y + o * lanes, lanes, n->extrapolation);
 }
 
@@ -604,7 +679,7 @@ static void run(const dcv_node *nd, bool back, const dcv_blob *x, const dcv_blob
     const resize_attr *a = nd->attr;
     const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
     nest n;
-    if (!nest_of(a, x->dims, &n)) {
+    if (!nest_of(a, x->dims, y->dims, &n)) {
         for (int p = 0; p < y->n; p++)
             run_cells(a, back, x->dims, y->dims, y->block, x->data + p * x->n_stride, y->data + p * y->n_stride);
         return;
@@ -632,7 +707,8 @@ static void backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *
 
 #define COMMON                                                                                                         \
     .min_in = 1, .max_out = 1, .attr_size = sizeof(resize_attr), .layout = DCV_LAYOUT_SAME, .carries = carries,        \
-    .reads = reads, .macs = macs, .forward = forward, .back_layout = DCV_LAYOUT_SAME, .backward = backward
+    .reads = reads, .crop = crop, .phase = phase, .macs = macs, .forward = forward, .back_layout = DCV_LAYOUT_SAME,    \
+    .backward = backward
 
 const dcv_op dcv_op_resize = {.name = "Resize", COMMON, .max_in = 4, .fields = resize_fields, .shape = resize_shape};
 const dcv_op dcv_op_upsample = {

@@ -36,45 +36,56 @@ static dcv_status top_shape(const dcv_shape_io *io)
         DCV_TRY(dcv_op_number(io, 1, "K", &k));
     if (!(k >= 0 && k <= (double)x->d[a->at]))
         return dcv_op_fail(io, DCV_EDATA, "k is %g; axis %d has %lld cells", k, a->at, (long long)x->d[a->at]);
-    if (io->x[0]->type != DCV_F32)
-        return dcv_op_fail(io, DCV_EUNSUPPORTED, "whole numbers are not supported");
     if ((double)dcv_count(x) * k > most_work)
         return dcv_op_fail(io, DCV_EUNSUPPORTED, "the %g greatest of %lld cells are too much work", k,
                            (long long)x->d[a->at]);
     a->k = (int64_t)k;
     for (int j = 0; j < io->n_out; j++) {
-        io->y[j].type = j ? DCV_I64 : DCV_F32;
+        io->y[j].type = j ? DCV_I64 : io->x[0]->type;
         io->y[j].dims = *x;
         io->y[j].dims.d[a->at] = a->k;
     }
     return DCV_OK;
 }
 
+/* Floats, or integers of a constant. */
+typedef struct numbers {
+    const float *f;
+    const int64_t *ints;
+} numbers;
+
 /* Does cell b come before cell a? */
-static bool before(float b, int64_t at_b, float a, int64_t at_a, bool largest)
+static bool before(const numbers *x, int64_t b, int64_t a, bool largest)
 {
-    if (isnan(a) || isnan(b) || a == b)
-        return isnan(a) == isnan(b) ? at_b < at_a : isnan(b) == largest;
-    return largest ? b > a : b < a;
+    if (x->ints) {
+        const int64_t v = x->ints[b], w = x->ints[a];
+        return v == w ? b < a : largest ? v > w : v < w;
+    }
+    const float v = x->f[b], w = x->f[a];
+    if (isnan(v) || isnan(w) || v == w)
+        return isnan(v) == isnan(w) ? b < a : isnan(v) == largest;
+    return largest ? v > w : v < w;
 }
 
-/* The cell that comes next after cell last (-1: the first of all), of n cells step apart. */
-static int64_t next(int64_t n, int64_t step, const float *x, int64_t last, bool largest)
+/* The cell that comes next after cell last (-1: the first of all) of n cells, step apart from cell from on; a cell by
+ * its place in memory. */
+static int64_t next(const numbers *x, int64_t from, int64_t n, int64_t step, int64_t last, bool largest)
 {
     int64_t best = -1;
-    for (int64_t i = 0; i < n; i++) {
-        if (last >= 0 && (i == last || !before(x[last * step], last, x[i * step], i, largest)))
+    for (int64_t i = from; i < from + n * step; i += step) {
+        if (last >= 0 && (i == last || !before(x, last, i, largest)))
             continue;
-        if (best < 0 || before(x[i * step], i, x[best * step], best, largest))
+        if (best < 0 || before(x, i, best, largest))
             best = i;
     }
     return best;
 }
 
-typedef void (*take_fn)(const float *x, int64_t from, int64_t cell, int64_t to, float *y, void *more);
+/* Do something with cell from of x, number cell along the axis, which is element to of the result. */
+typedef void (*take_fn)(const numbers *x, int64_t from, int64_t cell, int64_t to, void *const y[2]);
 
 /* Each run of cells along the axis, k of them in order. */
-static void top(const top_attr *a, const dcv_dims *d, const float *x, float *y, void *more, take_fn take)
+static void top(const top_attr *a, const dcv_dims *d, numbers x, void *const y[2], take_fn take)
 {
     int64_t outer = 1, inner = 1;
     const int64_t n = d->d[a->at];
@@ -84,48 +95,54 @@ static void top(const top_attr *a, const dcv_dims *d, const float *x, float *y, 
     for (int64_t r = 0; r < outer * inner; r++) {
         const int64_t from = r / inner * n * inner + r % inner, to = r / inner * a->k * inner + r % inner;
         for (int64_t i = 0, last = -1; i < a->k; i++) {
-            last = next(n, inner, x + from, last, a->largest != 0);
-            take(x, from + last * inner, last, to + i * inner, y, more);
+            last = next(&x, from, n, inner, last, a->largest != 0);
+            take(&x, last, (last - from) / inner, to + i * inner, y);
         }
     }
 }
 
-static void take_floats(const float *x, int64_t from, int64_t cell, int64_t to, float *y, void *more)
+static void take_floats(const numbers *x, int64_t from, int64_t cell, int64_t to, void *const y[2])
 {
-    if (y)
-        y[to] = x[from];
-    if (more)
-        ((float *)more)[to] = (float)cell;
+    if (y[0])
+        ((float *)y[0])[to] = x->f[from];
+    if (y[1])
+        ((float *)y[1])[to] = (float)cell;
 }
 
-static void take_ints(const float *x, int64_t from, int64_t cell, int64_t to, float *y, void *more)
+static void take_constants(const numbers *x, int64_t from, int64_t cell, int64_t to, void *const y[2])
 {
-    if (y)
-        y[to] = x[from];
-    if (more)
-        ((int64_t *)more)[to] = cell;
+    if (y[0] && x->f)
+        ((float *)y[0])[to] = x->f[from];
+    else if (y[0])
+        ((int64_t *)y[0])[to] = x->ints[from];
+    if (y[1])
+        ((int64_t *)y[1])[to] = cell;
 }
 
-static void give_back(const float *x, int64_t from, int64_t cell, int64_t to, float *y, void *more)
+/* y: the signal that comes, the one that goes on. */
+static void give_back(const numbers *x, int64_t from, int64_t cell, int64_t to, void *const y[2])
 {
     (void)x, (void)cell;
-    ((float *)more)[from] += y[to];
+    ((float *)y[1])[from] += ((const float *)y[0])[to];
 }
 
 static dcv_status top_fold(const dcv_fold_io *io)
 {
-    top(io->node->attr, &io->x[0]->dims, io->x[0]->constant, io->to[0], io->n_out > 1 ? io->to[1] : NULL, take_ints);
+    const bool floats = io->x[0]->type == DCV_F32;
+    const numbers x = {floats ? io->x[0]->constant : NULL, floats ? NULL : io->x[0]->constant};
+    void *const y[2] = {io->to[0], io->n_out > 1 ? io->to[1] : NULL};
+    top(io->node->attr, &io->x[0]->dims, x, y, take_constants);
     return DCV_OK;
 }
 
 static void top_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
     (void)g;
-    for (int p = 0; p < io->x[0].n || p == 0; p++) {
-        float *y[2] = {NULL, NULL};
+    for (int p = 0; p < io->x[0].n; p++) {
+        void *y[2] = {NULL, NULL};
         for (int j = 0; j < nd->n_out; j++)
             y[j] = io->y[j].data ? io->y[j].data + p * io->y[j].n_stride : NULL;
-        top(nd->attr, io->x[0].dims, io->x[0].data + p * io->x[0].n_stride, y[0], y[1], take_floats);
+        top(nd->attr, io->x[0].dims, (numbers){io->x[0].data + p * io->x[0].n_stride, NULL}, y, take_floats);
     }
 }
 
@@ -133,8 +150,9 @@ static void top_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_
 {
     (void)g;
     memset(io->gx[0].data, 0, (size_t)dcv_count(io->gx[0].dims) * sizeof(float));
+    void *const y[2] = {io->gy[0].data, io->gx[0].data};
     if (io->gy[0].data)
-        top(nd->attr, io->gx[0].dims, io->x[0].data, io->gy[0].data, io->gx[0].data, give_back);
+        top(nd->attr, io->gx[0].dims, (numbers){io->x[0].data, NULL}, y, give_back);
 }
 
 static int top_carries(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j)
