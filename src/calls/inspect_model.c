@@ -14,36 +14,6 @@ enum { MOST_FIELDS = 4000 }; /* nodes: the field of each takes time with all bef
 /* Rows and columns that stand in for open ones, in pairs; the first pair that the network takes. */
 static const int64_t stand_in[][2] = {{256, 320}, {224, 288}, {64, 96}, {512, 640}, {28, 32}};
 
-/* --- What a value can be used for: a row each ------------------------------------------------------ */
-
-static bool has_channels(const dcv_graph *g, int v)
-{
-    const dcv_value *value = &g->value[v];
-    return value->batched && value->type == DCV_F32 && value->dims.n >= 2;
-}
-
-static bool is_output(const dcv_graph *g, int v)
-{
-    for (int i = 0; i < g->n_out; i++)
-        if (g->out[i] == v)
-            return true;
-    return false;
-}
-
-static const struct method {
-    const char *name;
-    bool (*fits)(const dcv_graph *g, int v);
-} methods[] = {
-    {"max_activation", has_channels},
-    {"infer", is_output},
-};
-enum { N_METHODS = sizeof methods / sizeof *methods };
-
-const char *dcv_listing_method(int i)
-{
-    return i >= 0 && i < N_METHODS ? methods[i].name : NULL;
-}
-
 /* --- Parameters ------------------------------------------------------------------------------------- */
 
 /* Float constants of these are settings, not weights. */
@@ -156,8 +126,7 @@ static dcv_status fill_row(dcv_listing *l, int i, dcv_row *r)
         return DCV_OK;
     r->parameters = graph_parameters(l->g, &l->g->node[l->live[i]], l->seen, &l->parameters);
     find_macs(l, i, r);
-    for (int k = 0; k < N_METHODS; k++)
-        r->methods |= methods[k].fits(l->g, v) ? 1u << k : 0;
+    r->methods = dcv_uses_of(l->uses, v);
     return find_fields(l, v, w, r);
 }
 
@@ -199,6 +168,8 @@ static dcv_status fill(dcv_listing *l)
     l->other_live = live_nodes(l->model, l->other);
     if (!l->row || !l->seen || !l->live || !l->other_live)
         return DCV_ENOMEM;
+    if (l->g)
+        DCV_TRY(dcv_uses_new(l->g, &l->uses));
     for (int i = 0; i < l->n; i++) {
         DCV_TRY(fill_row(l, i, &l->row[i]));
         if (l->macs != DCV_UNKNOWN)
@@ -278,6 +249,7 @@ dcv_status dcv_inspect_model(const dcv_inspect *o, FILE *to)
 {
     dcv_listing l = {.o = o};
     const dcv_status st = list(&l, to);
+    dcv_uses_free(l.uses);
     dcv_free(l.row);
     dcv_free(l.seen);
     dcv_free(l.live);

@@ -26,12 +26,19 @@ typedef struct dcv_row { /* a node */
     unsigned methods; /* bits, see dcv_listing_method() */
 } dcv_row;
 
+/* Which jobs can be asked about values of a graph, which must outlive it. */
+typedef struct dcv_uses dcv_uses;
+dcv_status dcv_uses_new(const dcv_graph *g, dcv_uses **out) DCV_MUST_USE;
+void dcv_uses_free(dcv_uses *u);                /* NULL is allowed */
+unsigned dcv_uses_of(const dcv_uses *u, int v); /* bits, see dcv_listing_method() */
+
 typedef struct dcv_listing {
     const dcv_inspect *o;
     dcv_model *model;
     dcv_graph *g, *other;   /* NULL: has an operator that we do not have; other: built for a second size, or NULL */
     int *live, *other_live; /* of each model node: its node there, or -1 */
     bool *seen;             /* of each value, or constant: counted as parameters */
+    dcv_uses *uses;         /* NULL where g is */
     int n;
     dcv_row *row;
     int64_t parameters, macs;

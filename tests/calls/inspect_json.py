@@ -43,8 +43,10 @@ def check_models():
     assert d["kind"] == "model" and d["file"] == fixed and d["classes"] == 5 and d["logits"] == "logits", d
     assert d["totals"] == {"nodes": 14, "parameters": 629, "macs": sum(e["macs"] for e in expected)}, d["totals"]
     assert d["nodes"][1]["layer"] and not d["nodes"][0]["layer"] and d["nodes"][12]["layer"], d
-    assert d["nodes"][0]["methods"] == ["max_activation"], d
-    assert d["nodes"][13]["methods"] == ["max_activation", "infer"], d
+    back = ["max_activation", "reconstruct", "occlusion", "gradient_ascent"]
+    assert d["nodes"][0]["methods"] == [*back, "cam"], d
+    assert d["nodes"][12]["methods"] == back, d
+    assert d["nodes"][13]["methods"] == [*back, "infer"], d
     d = check_nodes(inspect(symbolic), expected, size_known=False)
     assert d["totals"]["macs"] is None and d["inputs"][0]["shape"] == [1, 2, None, None], d
     check_nodes(inspect(symbolic, "--input-shape", "2,96,80"), expected)
@@ -55,6 +57,21 @@ def check_models():
         assert run.returncode in (0, 65), (name, run)
         if run.stdout:
             json.loads(run.stdout.decode("utf-8"))
+
+
+def check_uses():
+    """What needs a classifier, one input, or a walk back is not offered elsewhere; counts as PyTorch has them."""
+    models = os.path.join(source, "configs", "models")
+    d = inspect(os.path.join(models, "fashion_mnist_segment.onnx"), "--input-shape", "1,28,28")
+    by = {n["output"]: n["methods"] for n in d["nodes"]}
+    assert by["relu"] == ["max_activation", "reconstruct", "gradient_ascent"] and by["scores"][-1] == "infer", by
+    assert d["totals"]["parameters"] == 41243, d["totals"]
+    conv = lambda c_in, c_out, k, side: c_in * c_out * k * k * side * side
+    macs = (conv(1, 8, 3, 28) + conv(8, 24, 3, 14) + conv(24, 40, 3, 7) + conv(40, 40, 3, 7) + conv(40, 24, 2, 7) +
+            conv(48, 24, 3, 14) + conv(24, 8, 2, 14) + conv(16, 8, 3, 28) + conv(8, 11, 1, 28))
+    assert d["totals"]["macs"] == macs, (d["totals"], macs)
+    d = inspect(os.path.join(models, "fashion_mnist_decoder.onnx"))
+    assert all(n["methods"] in ([], ["infer"]) for n in d["nodes"]) and d["totals"]["parameters"] == 40129, d
 
 
 def check_h5():
@@ -85,5 +102,6 @@ def check_pictures():
 
 
 check_models()
+check_uses()
 check_h5()
 check_pictures()
