@@ -54,15 +54,25 @@ static void winners(const dcv_pool_nest *n, const float *x, int lanes, bool colu
             }
 }
 
+static bool numbers_by_switch(const dcv_pool_nest *n, int lanes, const float *x, const float *y, int64_t first,
+                              float *to);
+
 /* Output 1: flat over the picture's [N,C,space]; a float holds them exactly up to 2^24. */
-static void indices(const dcv_pool_nest *n, const dcv_blob *x, bool columns, dcv_blob *y)
+static void indices(const dcv_pool_nest *n, const dcv_blob *x, bool columns, const dcv_blob *top, dcv_blob *y)
 {
     const dcv_blob_shape sx = dcv_blob_shape_of(x->dims, x->block), sy = dcv_blob_shape_of(y->dims, y->block);
+    const int64_t block = y->block;
     for (int64_t q = 0; q < dcv_blob_outer(y); q++)
-        for (int64_t c = 0; c < sx.c; c++)
-            winners(n, dcv_blob_slice(x, q) + c / x->block * sx.cells * x->block + c % x->block, x->block, columns,
-                    (q % x->dims->d[0] * sx.c + c) * sx.cells,
-                    dcv_blob_slice(y, q) + c / y->block * sy.cells * y->block + c % y->block);
+        for (int64_t b = 0; b < sx.blocks; b++) {
+            const float *from = dcv_blob_slice(x, q) + b * sx.cells * block;
+            float *to = dcv_blob_slice(y, q) + b * sy.cells * block;
+            const int64_t first = (q % x->dims->d[0] * sx.c + b * block) * sx.cells;
+            if (!columns &&
+                numbers_by_switch(n, (int)block, from, dcv_blob_slice(top, q) + b * sy.cells * block, first, to))
+                continue;
+            for (int64_t l = 0; l < block && b * block + l < sx.c; l++)
+                winners(n, from + l, (int)block, columns, first + l * sx.cells, to + l);
+        }
     dcv_blob_clear_tail(y);
 }
 
@@ -89,7 +99,7 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
             dcv_pool_plane(DCV_POOL_MAX, &n, y->block, from, to);
     }
     if (nd->n_out > 1 && nd->out[1] >= 0)
-        indices(&n, x, ((const dcv_pool_attr *)nd->attr)->storage_order != 0, &io->y[1]);
+        indices(&n, x, ((const dcv_pool_attr *)nd->attr)->storage_order != 0, &io->y[0], &io->y[1]);
 }
 
 /* ---- switches: which cell of its window has won, as its number in the window ---- */
@@ -145,11 +155,69 @@ DCV_INLINE void find(const dcv_pool_nest *n, const float *x, const dcv_taps t[3]
                 const float *at = x + ((z * n->in[1] + r) * n->in[2] + c) * lanes;
                 const uint32_t tap = (uint32_t)((i * n->win[1].kernel + j) * n->win[2].kernel + k);
                 const bool first = i == t[0].lo && j == t[1].lo && k == t[2].lo;
-                for (int l = 0; l < lanes; l++)
-                    won[l] = at[l] == y[l] ? tap : won[l];
+                for (int l = 0; l < lanes; l++) { /* no branch, which would be guessed wrong half of the time */
+                    const uint32_t hit = 0U - (uint32_t)(at[l] == y[l]);
+                    won[l] = (won[l] & ~hit) | (tap & hit);
+                }
                 for (int l = 0; l < lanes && first; l++)
                     won[l] = y[l] != y[l] ? tap : won[l];
             }
+}
+
+enum { MOST_TAPS = 64 };
+
+/* Indices from switches: the window's first cell, and from there the tap's.  False: some lane holds no number, or the
+ * window is too large. */
+DCV_INLINE bool number_plane(const dcv_pool_nest *n, int lanes, const float *x, const float *y, int64_t first,
+                             float *to)
+{
+    const int64_t kr = n->win[1].kernel, kc = n->win[2].kernel, taps = n->win[0].kernel * kr * kc,
+                  cells = n->in[0] * n->in[1] * n->in[2];
+    int32_t step[MOST_TAPS];
+    dcv_taps t[3];
+    if (taps > MOST_TAPS)
+        return false;
+    for (int64_t k = 0; k < taps; k++)
+        step[k] =
+            (int32_t)((k / kc / kr * n->win[0].dilation * n->in[1] + k / kc % kr * n->win[1].dilation) * n->in[2] +
+                      k % kc * n->win[2].dilation);
+    for (int64_t d = 0; d < n->out[0]; d++)
+        for (int64_t r = 0; r < n->out[1]; r++)
+            for (int64_t c = 0; c < n->out[2]; c++, y += lanes, to += lanes) {
+                uint32_t won[DCV_BLOCK_MAX] = {0};
+                bool nan = false;
+                t[0] = dcv_window_taps(&n->win[0], d, n->in[0]);
+                t[1] = dcv_window_taps(&n->win[1], r, n->in[1]);
+                t[2] = dcv_window_taps(&n->win[2], c, n->in[2]);
+                find(n, x, t, lanes, y, won);
+                const int64_t at =
+                    ((d * n->win[0].stride - n->win[0].pad_lo) * n->in[1] + r * n->win[1].stride - n->win[1].pad_lo) *
+                        n->in[2] +
+                    c * n->win[2].stride - n->win[2].pad_lo;
+                for (int l = 0; l < lanes; l++) {
+                    nan = nan || y[l] != y[l];
+                    to[l] = (float)((int32_t)(first + at) + l * (int32_t)cells + step[won[l]]); /* below 2^24 */
+                }
+                if (nan)
+                    return false;
+            }
+    return true;
+}
+
+DCV_CLONES static bool number_any(const dcv_pool_nest *n, int lanes, const float *x, const float *y, int64_t first,
+                                  float *to)
+{
+    if (lanes == 16)
+        return number_plane(n, 16, x, y, first, to);
+    if (lanes == 8)
+        return number_plane(n, 8, x, y, first, to);
+    return number_plane(n, 1, x, y, first, to);
+}
+
+static bool numbers_by_switch(const dcv_pool_nest *n, int lanes, const float *x, const float *y, int64_t first,
+                              float *to)
+{
+    return number_any(n, lanes, x, y, first, to);
 }
 
 DCV_INLINE void find_plane(const dcv_pool_nest *n, int lanes, const float *x, const float *y, size_t each, void *saved,

@@ -2,7 +2,8 @@
  *
  * Indices are flat over the map that they were found in: the input of the MaxPool that made them; where no MaxPool of
  * the network did, over the map that kernel, strides and pads lead to.  Where output_shape gives other extents, both
- * begin at the same corner.  Indices outside of their map bring nothing; of two equal ones the later counts.
+ * begin at the same corner.  Indices outside of their map bring nothing; of equal ones within a channel the
+ * last counts.
  */
 #include <string.h>
 #include "engine/ops/pool.h"
@@ -101,6 +102,7 @@ static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, 
 /* How to find a cell of y from an index. */
 typedef struct finder {
     bool columns; /* the last axis is the slowest */
+    bool same;    /* counted as they lie in y */
     int64_t c, from[3], to[3];
     int64_t plane, cells; /* of a channel, counted and in y */
     int block;
@@ -121,6 +123,7 @@ static finder finder_of(const dcv_graph *g, const dcv_node *nd, int block)
     three_axes(to, f.to);
     f.plane = f.from[0] * f.from[1] * f.from[2];
     f.cells = f.to[0] * f.to[1] * f.to[2];
+    f.same = !f.columns && !memcmp(f.from, f.to, sizeof f.from);
     return f;
 }
 
@@ -141,6 +144,15 @@ static int64_t place(const finder *f, int64_t at, int64_t q)
     return (c / f->block * f->cells + (x[0] * f->to[1] + x[1]) * f->to[2] + x[2]) * f->block + c % f->block;
 }
 
+/* The same for an index that most likely is one of channel own. */
+static inline int64_t place_near(const finder *f, int64_t at, int64_t q, int64_t own)
+{
+    const int64_t cell = at - (q * f->c + own) * f->plane;
+    if (f->same && cell >= 0 && cell < f->plane)
+        return (own / f->block * f->cells + cell) * f->block + own % f->block;
+    return place(f, at, q);
+}
+
 /* Number of an index that a blob or a constant holds; i: place in plain memory, m in the blob's. */
 static int64_t index_at(const dcv_graph *g, const dcv_node *nd, const float *indices, int64_t i, int64_t m)
 {
@@ -148,19 +160,20 @@ static int64_t index_at(const dcv_graph *g, const dcv_node *nd, const float *ind
     return constant ? constant[i] : (int64_t)indices[m];
 }
 
-/* Calls for every cell of x, in row-major order: where it lies in x's memory and where it goes in y's. */
+/* Calls for every cell of x, in the order of its memory: where it lies there and where it goes in y's. */
 typedef void (*each_fn)(void *ctx, int64_t from, int64_t to);
 
-static void for_each(const dcv_graph *g, const dcv_node *nd, const dcv_dims *d, int block, int64_t q,
-                     const float *indices, each_fn fn, void *ctx)
+DCV_INLINE void for_each(const dcv_graph *g, const dcv_node *nd, const dcv_dims *d, int block, int64_t q,
+                         const float *indices, each_fn fn, void *ctx)
 {
     const dcv_blob_shape s = dcv_blob_shape_of(d, block);
     const finder f = finder_of(g, nd, block);
-    for (int64_t c = 0; c < s.c; c++)
-        for (int64_t i = 0; i < s.cells; i++) {
-            const int64_t m = (c / block * s.cells + i) * block + c % block;
-            fn(ctx, m, place(&f, index_at(g, nd, indices, (q * s.c + c) * s.cells + i, m), q));
-        }
+    for (int64_t first = 0; first < s.c; first += block)
+        for (int64_t i = 0; i < s.cells; i++)
+            for (int64_t c = first; c < first + block && c < s.c; c++) {
+                const int64_t m = (first / block * s.cells + i) * block + c - first;
+                fn(ctx, m, place_near(&f, index_at(g, nd, indices, (q * s.c + c) * s.cells + i, m), q, c));
+            }
 }
 
 typedef struct scatter {
