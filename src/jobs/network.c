@@ -293,13 +293,51 @@ static dcv_status choose_walked(dcv_network *net)
     return graph_for(net, &dims, &net->walked);
 }
 
+/* The key that says how large the inputs are; NULL: the pictures do. */
+static const char *size_key(const dcv_network *net)
+{
+    static const char *const keys[] = {"dataset.preprocess.crop", "dataset.preprocess.resize", "model.input_shape"};
+    for (size_t i = net->dataset ? 0 : 2; i < sizeof keys / sizeof *keys; i++)
+        if (dcv_config_given(net->config, keys[i]))
+            return keys[i];
+    return NULL;
+}
+
+/* Would the graph be whole if the first input were larger where the file leaves it open? */
+static bool larger_would_do(const dcv_network *net)
+{
+    enum { LARGER = 64, MOST_SIDE = 1 << 14 };
+    const dcv_model_value *in = &net->model->in[0];
+    dcv_dims dims = net->dims[0];
+    dcv_graph *g = NULL;
+    for (int k = 2; k < dims.n && k < in->rank; k++)
+        if (in->dim[k] < 0 && dims.d[k] < MOST_SIDE)
+            dims.d[k] *= LARGER;
+    const bool whole = graph_for(net, &dims, &g) == DCV_OK;
+    dcv_graph_free(g);
+    return whole;
+}
+
+/* Inputs that the configuration makes too small for the network are its fault, not the file's. */
+static dcv_status make_graph(dcv_network *net)
+{
+    char text[512];
+    const dcv_status st = dcv_graph_new(net->model, net->dims, net->n_in, &net->graph);
+    const char *key = st == DCV_EDATA ? size_key(net) : NULL;
+    if (!key)
+        return st;
+    snprintf(text, sizeof text, "%s", dcv_message());
+    return larger_would_do(net) ? dcv_config_fail(net->config, key, "inputs are too small for the network: %s", text)
+                                : dcv_fail(st, "%s", text);
+}
+
 static dcv_status open_all(dcv_network *net, dcv_share *share)
 {
     DCV_TRY(dcv_backend_choose(&net->backend));
     DCV_TRY(open_model(net));
     DCV_TRY(input_dims(net));
     DCV_TRY(open_data(net));
-    DCV_TRY(dcv_graph_new(net->model, net->dims, net->n_in, &net->graph));
+    DCV_TRY(make_graph(net));
     if (net->graph->left_out)
         dcv_log_warning("%s: outputs are left out: %s", net->model->file, net->graph->left_out);
     DCV_TRY(choose_walked(net));

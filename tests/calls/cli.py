@@ -182,6 +182,9 @@ def test_judged(folder):
                         ([*top, "max_activation.layers=[]"], "max_activation.layers is a list of 0"),
                         ([*top, "max_activation.layers=[nothing]"], "no layer \"nothing\"")):
         fails(call("check", file, *args), 78, words, f"check {args}")
+    sized = ["--set", f"model.file={SOURCE}/tests/golden/jobs/sized.onnx", "--set", "dataset.preprocess.channels=rgb", "--set"]
+    for key in "model.input_shape=[3, 1, 1]", "dataset.preprocess.crop=1", "dataset.preprocess.resize=[2, 1]":
+        fails(call("check", file, *sized, key), 78, f"--set {key}: inputs are too small for the network: ", f"check {key}")
     os.symlink("nowhere", os.path.join(folder, "dead.png"))
     p = call("check", file, "--set", "dataset.source=dead.png")
     fails(p, 66, "dead.png: No such file or directory", "a link that leads nowhere")
