@@ -15,11 +15,13 @@
  */
 #include <dlfcn.h>
 #include <dnnl.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include "engine/conv.h"
 #include "engine/tile.h"
+#include "engine/vector.h"
 #include "engine/winograd.h"
 
 enum { N_ARGS = 5, PLAIN_IC = DCV_TILE_PLAIN };
@@ -237,6 +239,13 @@ static dnnl_format_tag_t weights_tag(const form *f)
     return f->groups > 1 ? dnnl_goidhw : dnnl_oidhw;
 }
 
+/* Below AVX-512 the library's Relu and clip turn a NaN into a number, which would hide that a picture has overflowed:
+ * there it is done afterwards. */
+static bool activates_after(const dcv_conv_desc *d)
+{
+    return own() < 2 && (d->act == DCV_ACT_RELU || d->act == DCV_ACT_CLIP);
+}
+
 static dnnl_status_t attributes(const dcv_conv_desc *d, dnnl_primitive_attr_t *attr)
 {
     dnnl_post_ops_t ops = NULL;
@@ -247,11 +256,11 @@ static dnnl_status_t attributes(const dcv_conv_desc *d, dnnl_primitive_attr_t *a
         st = dnnl_post_ops_create(&ops);
     if (st == dnnl_success && d->add)
         st = dnnl_post_ops_append_sum(ops, 1);
-    if (st == dnnl_success && d->act == DCV_ACT_RELU)
+    if (st == dnnl_success && d->act == DCV_ACT_RELU && !activates_after(d))
         st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
     if (st == dnnl_success && d->act == DCV_ACT_LEAKY)
         st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, d->act_lo, 0);
-    if (st == dnnl_success && d->act == DCV_ACT_CLIP)
+    if (st == dnnl_success && d->act == DCV_ACT_CLIP && !activates_after(d))
         st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_clip, d->act_lo, d->act_hi);
     if (st == dnnl_success)
         st = dnnl_primitive_attr_set_post_ops(*attr, ops);
@@ -586,6 +595,15 @@ static void set(dcv_conv_call *call, int i, const void *p)
         DCV_CHECK(dnnl_memory_set_data_handle(call->arg[i].memory, u.out) == dnnl_success);
 }
 
+DCV_CLONES static void activate(float lo, float hi, int64_t n, float *y)
+{
+    DCV_INDEPENDENT
+    for (int64_t i = 0; i < n; i++) {
+        const float v = y[i] < lo ? lo : y[i];
+        y[i] = v > hi ? hi : v;
+    }
+}
+
 static void run(dcv_conv_call *call, const float *x, const void *packed, const float *bias, float *y, void *scratch)
 {
     const dcv_conv *c = call->c;
@@ -609,6 +627,9 @@ static void run(dcv_conv_call *call, const float *x, const void *packed, const f
         set(call, 0, x);
         set(call, 3, y);
         DCV_CHECK(dnnl_primitive_execute(c->primitive, call->stream, n_arg, arg) == dnnl_success);
+        if (activates_after(&c->d))
+            activate(c->d.act == DCV_ACT_RELU ? 0 : c->d.act_lo, c->d.act == DCV_ACT_RELU ? INFINITY : c->d.act_hi,
+                     c->form.n * c->form.oc * cells(&c->d, c->d.out), y);
     }
 }
 

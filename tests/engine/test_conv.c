@@ -233,6 +233,15 @@ static void check_one(const dcv_backend *b, const shape *s, const fuse *f, dcv_p
         const double err = check_rel_l2(got, want, (size_t)(d.oc * yc));
         worst = !(err <= worst) ? err : worst;
     }
+    /* No activation may turn a NaN into a number. */
+    for (int64_t i = 0; i < d.ic * xc; i++)
+        plain[i] = x[at(d.x_block, xc, i / xc, i % xc)] = NAN;
+    b->run(call, x, packed, d.has_bias ? bias : NULL, y, scratch);
+    int hidden = 0;
+    for (int64_t o = 0; o < d.oc; o++)
+        for (int64_t q = 0; q < yc; q++)
+            hidden += isnan(reference(&d, plain, w, o, q)) && !isnan(y[at(d.y_block, yc, o, q)]);
+    CHECK(hidden == 0);
     const double tol = precision == DCV_FAST ? 1e-3 : 2e-6;
     if (!(worst <= tol) || dirty)
         fprintf(stderr, "%s %s: groups %d, %d -> %d, %dx%d, kernel %d, fuse %d: error %g, %d dirty lanes (%s)\n",
