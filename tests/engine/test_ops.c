@@ -145,9 +145,85 @@ static void test_exp(void)
     CHECK(isinf(exp_of(89)) && isinf(exp_of(INFINITY)) && isnan(exp_of(NAN)));
 }
 
+enum { POOL_H = 5, POOL_W = 7, POOL_C = 3 };
+
+/* What comes back from the pool of 2x2 windows, odd rows and columns left out: each window's maximum in its place. */
+static void check_unpooled(const float *x, const float *y, const char *what)
+{
+    int wrong = 0;
+    for (int c = 0; c < POOL_C; c++)
+        for (int r = 0; r < POOL_H; r++)
+            for (int k = 0; k < POOL_W; k++) {
+                const float *plane = x + c * POOL_H * POOL_W, v = plane[r * POOL_W + k];
+                const float *at = plane + r / 2 * 2 * POOL_W + k / 2 * 2;
+                bool top = r < POOL_H / 2 * 2 && k < POOL_W / 2 * 2;
+                for (int i = 0; top && i < 4; i++)
+                    top = v >= at[i / 2 * POOL_W + i % 2];
+                wrong += y[(c * POOL_H + r) * POOL_W + k] != (top ? v : 0);
+            }
+    CHECK(wrong == 0);
+    if (wrong)
+        fprintf(stderr, "^ %s: %d cells\n", what, wrong);
+}
+
+/* Indices that a pool of odd extents made count its input's cells, in the pool's storage order, whatever kernel and
+ * strides would lead to. */
+static void test_unpool(int64_t order)
+{
+    static const int64_t two[2] = {2, 2}, extents[4] = {1, POOL_C, POOL_H, POOL_W};
+    const dcv_attr attr[3] = {{.name = "kernel_shape", .type = DCV_ATTR_INTS, .n = 2, .i = two},
+                              {.name = "strides", .type = DCV_ATTR_INTS, .n = 2, .i = two},
+                              {.name = "storage_order", .type = DCV_ATTR_INT, .n = 1, .i = &order}};
+    dcv_model_node node[2] = {{.name = "pool",
+                               .op = "MaxPool",
+                               .domain = "",
+                               .in = (const char *const[]){"x"},
+                               .n_in = 1,
+                               .out = (const char *const[]){"top", "at"},
+                               .n_out = 2,
+                               .attr = (dcv_attr *)attr,
+                               .n_attr = 3},
+                              {.name = "unpool",
+                               .op = "MaxUnpool",
+                               .domain = "",
+                               .in = (const char *const[]){"top", "at", "shape"},
+                               .n_in = 3,
+                               .out = (const char *const[]){"y"},
+                               .n_out = 1,
+                               .attr = (dcv_attr *)attr,
+                               .n_attr = 2}};
+    dcv_const shape = {.name = "shape", .type = DCV_I64, .dims = {1, {4}}, .data = extents};
+    dcv_model_value in = {.name = "x", .elem_type = 1, .rank = 4, .dim = {1, POOL_C, POOL_H, POOL_W}},
+                    out = {.name = "y", .rank = -1};
+    const dcv_model m = {.file = "unpool.onnx",
+                         .opset = 11,
+                         .node = node,
+                         .n_node = 2,
+                         .constant = &shape,
+                         .n_const = 1,
+                         .in = &in,
+                         .n_in = 1,
+                         .out = &out,
+                         .n_out = 1};
+    dcv_graph *g = NULL;
+    float x[POOL_C * POOL_H * POOL_W];
+    const float *const input[1] = {x};
+    for (int i = 0; i < POOL_C * POOL_H * POOL_W; i++)
+        x[i] = (float)(i * 37 % 101) - 50.5f;
+    CHECK_OK(dcv_graph_new(&m, NULL, 0, &g));
+    for (int block = 1; g && block <= 16; block = block == 1 ? 8 : 2 * block) {
+        float **values = ref_run(g, block, input);
+        check_unpooled(x, values[g->out[0]], order ? "by columns" : "by rows");
+        ref_free(g, values);
+    }
+    dcv_graph_free(g);
+}
+
 int main(void)
 {
     test_exp();
+    test_unpool(0);
+    test_unpool(1);
     static const char *const files[] = {"ops8",  "ops9",        "ops13",        "ops18",       "ops19",
                                         "ops20", "transposed9", "transposed11", "transposed22"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
