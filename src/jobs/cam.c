@@ -188,15 +188,9 @@ static dcv_status check_memory(cam_job *j)
     const int n = list_pieces(j, &s, list);
     for (int k = 0; k < n; k++)
         bytes += (double)list[k].n * (double)list[k].each;
-    const double need = ((double)j->on.base.thread_bytes + bytes) * j->on.net.threads;
-    const int64_t limit = j->on.base.config->runtime.memory;
-    if (need > (double)limit)
-        return dcv_config_fail(j->on.base.config, "runtime.memory",
-                               "maps of %d targets on each of %d threads need %.1f MiB and runtime.memory is %.1f MiB; "
-                               "raise it, or ask for fewer targets, methods or threads",
-                               j->targets.n, j->on.net.threads, need / 1048576, (double)limit / 1048576);
-    j->on.base.thread_bytes += (int64_t)bytes;
-    return DCV_OK;
+    char what[64];
+    snprintf(what, sizeof what, "maps of %d targets", j->targets.n);
+    return dcv_network_job_fits(&j->on, bytes, what, ", or ask for fewer targets or methods");
 }
 
 static dcv_status scratch_new(const cam_job *j, cam_scratch *s)

@@ -265,15 +265,10 @@ static dcv_status open_scratch(ascent_job *j, int threads)
     int64_t view_bytes;
     DCV_TRY(check_octaves(j, &view_bytes));
     const int64_t walk = (int64_t)dcv_walk_bytes(j->on.net.engine);
-    j->on.base.thread_bytes = (view_bytes > walk ? view_bytes : walk) + ascent_scratch_bytes(j) +
-                              (j->from_data ? dcv_dataset_item_bytes(j->on.net.dataset) : 0);
+    j->on.base.thread_bytes =
+        (view_bytes > walk ? view_bytes : walk) + (j->from_data ? dcv_dataset_item_bytes(j->on.net.dataset) : 0);
     j->on.base.unit_read_bytes = 0;
-    const double need = (double)j->on.base.thread_bytes * threads, have = (double)j->on.net.config->runtime.memory;
-    if (need > have)
-        return dcv_config_fail(j->on.net.config, "runtime.memory",
-                               "%.1f MiB is not enough for %d threads, which need %.1f MiB; raise it or use fewer "
-                               "threads",
-                               have / 1048576, threads, need / 1048576);
+    DCV_TRY(dcv_network_job_fits(&j->on, (double)ascent_scratch_bytes(j), "climbs", ", or ask for smaller pictures"));
     j->scratch = dcv_alloc((size_t)threads, sizeof *j->scratch);
     if (!j->scratch)
         return DCV_ENOMEM;

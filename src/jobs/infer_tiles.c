@@ -166,20 +166,13 @@ static int64_t piece_cells(const infer *job)
 
 static dcv_status check_memory(infer *job)
 {
-    const dcv_network *net = &job->on.net;
     int64_t more = piece_cells(job) + infer_tiles_output(job);
     for (int o = 0; o < job->n_wanted; o++)
         more += job->band_cells[o];
-    job->on.base.thread_bytes += more * (int64_t)sizeof(float);
-    const int64_t need = job->on.base.thread_bytes * net->threads, limit = net->config->runtime.memory;
-    if (need > limit)
-        return dcv_config_fail(
-            net->config, "runtime.memory",
-            "a tile of %lld x %lld px, the picture and a row of what tiles give take %.1f MiB on %d "
-            "threads, and runtime.memory is %.1f MiB; raise it, use fewer threads, or a smaller infer.tile",
-            (long long)job->largest->dims.d[2], (long long)job->largest->dims.d[3], (double)need / 1048576,
-            net->threads, (double)limit / 1048576);
-    return DCV_OK;
+    char what[160];
+    snprintf(what, sizeof what, "a tile of %lld x %lld px, the picture and a row of what tiles give",
+             (long long)job->largest->dims.d[2], (long long)job->largest->dims.d[3]);
+    return dcv_network_job_fits(&job->on, (double)more * sizeof(float), what, ", or a smaller infer.tile");
 }
 
 dcv_status infer_tiles_plan(infer *job)

@@ -279,6 +279,26 @@ static dcv_status graph_for(const dcv_network *net, const dcv_dims *dims, dcv_gr
     return st;
 }
 
+/* Labels are numbers of another list of classes, or wrong: those items count as having none. */
+static void warn_of_labels(const dcv_network *net)
+{
+    const dcv_dataset *d = net->dataset;
+    int64_t n = 0, first = -1;
+    if (!d || net->graph->classes < 1 || d->label_name || d->classes <= net->graph->classes)
+        return;
+    for (int64_t i = 0; i < d->n; i++)
+        if (d->entry[i].label >= net->graph->classes) {
+            first = first < 0 ? i : first;
+            n++;
+        }
+    if (n)
+        dcv_log_warning(
+            "%lld of %lld labels are beyond the %lld classes of the network (the first: %d, of %s); where a "
+            "method asks for the label, those items have none",
+            (long long)n, (long long)d->n, (long long)net->graph->classes, (int)d->entry[first].label,
+            dcv_dataset_item_name(d, first));
+}
+
 static dcv_status choose_walked(dcv_network *net)
 {
     dcv_dims dims = net->dims[0];
@@ -340,6 +360,7 @@ static dcv_status open_all(dcv_network *net, dcv_share *share)
     DCV_TRY(make_graph(net));
     if (net->graph->left_out)
         dcv_log_warning("%s: outputs are left out: %s", net->model->file, net->graph->left_out);
+    warn_of_labels(net);
     DCV_TRY(choose_walked(net));
     DCV_TRY(compile(net, net->walked, &net->engine));
     net->item_gflop = 2e-9 * (double)dcv_graph_macs(net->graph);
@@ -454,6 +475,11 @@ static const char *label_name(const void *dataset, int64_t i)
     return name ? name : "";
 }
 
+static const char *class_name(const void *labels, int64_t i)
+{
+    return ((const dcv_labels *)labels)->line[i];
+}
+
 static dcv_status declare_labels(dcv_store *s, const dcv_dataset *d)
 {
     int id;
@@ -482,6 +508,8 @@ dcv_status dcv_network_declare(dcv_network *net, dcv_store *s)
         DCV_TRY(dcv_store_dataset(s, "/inputs/extent", DCV_I32, 0, &(dcv_dims){2, {d->n, 2}}, &net->id_extent));
     if (d->label_name)
         DCV_TRY(declare_texts(s, "/labels/name", d->classes, label_name, d));
+    if (net->labels && net->graph->classes > 0)
+        DCV_TRY(declare_texts(s, "/model/class", net->labels->n, class_name, net->labels));
     return DCV_OK;
 }
 
@@ -963,6 +991,20 @@ dcv_status dcv_network_job_open(dcv_network_job *job, const dcv_job_kind *kind, 
     job->base.n_phases = 1;
     DCV_TRY(dcv_network_open(&job->net, c, o, share, threads));
     dcv_network_describe(&job->net, &job->base);
+    return DCV_OK;
+}
+
+dcv_status dcv_network_job_fits(dcv_network_job *job, double more_bytes, const char *what, const char *less)
+{
+    const int threads = job->net.threads;
+    const double need = ((double)job->base.thread_bytes + more_bytes) * threads;
+    const int64_t limit = job->net.config->runtime.memory;
+    if (need > (double)limit)
+        return dcv_config_fail(job->net.config, "runtime.memory",
+                               "%s on each of %d threads need %.1f MiB and runtime.memory is %.1f MiB; raise it, use "
+                               "fewer threads%s",
+                               what, threads, need / 1048576, (double)limit / 1048576, less);
+    job->base.thread_bytes += (int64_t)more_bytes;
     return DCV_OK;
 }
 

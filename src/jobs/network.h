@@ -79,7 +79,7 @@ void dcv_network_close(dcv_network *net);
 /* Fill in what the run-time asks of every such job. */
 void dcv_network_describe(const dcv_network *net, dcv_job *job);
 
-/* Declare /inputs (and /labels). */
+/* Declare /inputs (and /labels, and /model/class: what the network's classes are called). */
 dcv_status dcv_network_declare(dcv_network *net, dcv_store *s) DCV_MUST_USE;
 
 /* A thread's view for inputs of that size; good until the thread asks for the next one. */
@@ -150,6 +150,14 @@ void dcv_network_job_drop(dcv_job *job, void *input);
 /* Open net as dcv_network_open() does, and describe it to the run-time as a job of one phase. */
 dcv_status dcv_network_job_open(dcv_network_job *job, const dcv_job_kind *kind, const dcv_config *c,
                                 const dcv_network_options *o, dcv_share *share, int threads) DCV_MUST_USE;
+
+/* Add what the job needs beside the walk to the bytes of a thread.  DCV_ECONFIG at runtime.memory if that is more than
+ * there may be.
+ *
+ * what  it is for, as the start of a sentence: "maps of 3 targets"
+ * less  what else could be asked for: ", or ask for fewer targets" */
+dcv_status dcv_network_job_fits(dcv_network_job *job, double more_bytes, const char *what,
+                                const char *less) DCV_MUST_USE;
 
 /* Let a unit be fewer pictures, where each takes gflop rather than a walk forward. */
 void dcv_network_cost(dcv_network *net, double gflop);

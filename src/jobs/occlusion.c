@@ -275,16 +275,8 @@ static size_t clean_bytes(const occlusion_job *j)
 
 static dcv_status check_memory(occlusion_job *j, int64_t scratch)
 {
-    const dcv_network *net = &j->on.net;
     const int64_t more = j->patches ? (int64_t)(dcv_patch_walk_bytes(j->patches) + clean_bytes(j)) : 0;
-    j->on.base.thread_bytes += more + scratch;
-    const int64_t need = j->on.base.thread_bytes * net->threads, limit = net->config->runtime.memory;
-    if (need > limit)
-        return dcv_config_fail(net->config, "runtime.memory",
-                               "the windows of one picture on each of %d threads need %.1f MiB and runtime.memory is "
-                               "%.1f MiB; raise it, use fewer threads, or method: full",
-                               net->threads, (double)need / 1048576, (double)limit / 1048576);
-    return DCV_OK;
+    return dcv_network_job_fits(&j->on, (double)(more + scratch), "the windows of one picture", ", or method: full");
 }
 
 static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, dcv_job **out)

@@ -181,15 +181,9 @@ static dcv_status check_memory(job *j)
     const double more = DCV_GROUP * ((double)n.value * (2 * sizeof(float) + sizeof(int64_t)) +
                                      (double)(n.pixels + n.moved) * sizeof(float)) +
                         (double)n.sum * sizeof(double) + (double)n.units * sizeof(dcv_unit);
-    const double need = ((double)j->on.base.thread_bytes + more) * j->on.net.threads;
-    const int64_t limit = j->on.base.config->runtime.memory;
-    if (need > (double)limit)
-        return dcv_config_fail(j->on.base.config, "runtime.memory",
-                               "maps of %d targets on each of %d threads need %.1f MiB and runtime.memory is %.1f MiB; "
-                               "raise it, or ask for fewer targets or threads",
-                               j->targets.n, j->on.net.threads, need / 1048576, (double)limit / 1048576);
-    j->on.base.thread_bytes += (int64_t)more;
-    return DCV_OK;
+    char what[64];
+    snprintf(what, sizeof what, "maps of %d targets", j->targets.n);
+    return dcv_network_job_fits(&j->on, more, what, ", or ask for fewer targets");
 }
 
 static dcv_status scratch_new(const job *j, scratch *s)

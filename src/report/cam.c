@@ -109,14 +109,20 @@ static void frame_boxes(const sheet_in *s, int64_t t, int64_t y, int64_t x, dcv_
     }
 }
 
-static void draw_target(const sheet_in *s, int64_t t, int64_t y, int64_t x, dcv_image *to)
+static dcv_status name_target(const sheet_in *s, int64_t t, char text[TEXT])
+{
+    snprintf(text, TEXT, "no such target");
+    return s->target[t] < 0 ? DCV_OK : dcv_report_class(s->in, s->target[t], text, TEXT);
+}
+
+static dcv_status draw_target(const sheet_in *s, int64_t t, int64_t y, int64_t x, dcv_image *to)
 {
     const int64_t cells = s->h * s->w;
     char text[TEXT];
-    snprintf(text, sizeof text, s->target[t] < 0 ? "no such target" : "class %d", (int)s->target[t]);
+    DCV_TRY(name_target(s, t, text));
     canvas_text(to, y, x, canvas_scaled(s->w, s->scale), 1, text);
     if (s->target[t] < 0)
-        return;
+        return DCV_OK;
     if (s->map_c) {
         canvas_signed(s->map + t * s->map_c * cells, s->map_c, cells, s->px);
         lay(s, y + LINE, x, s->px, s->map_c == 3 ? 3 : 1, to);
@@ -129,6 +135,7 @@ static void draw_target(const sheet_in *s, int64_t t, int64_t y, int64_t x, dcv_
     }
     frame_boxes(s, t, y + LINE, x, to);
     frame_truth(s, y + LINE, x, to);
+    return DCV_OK;
 }
 
 /* --- One item ------------------------------------------------------------------------- */
@@ -163,7 +170,7 @@ static dcv_status draw_item(const sheet_in *s, int64_t i, int64_t y, dcv_image *
         frame_truth(s, y + LINE, GAP, to);
     }
     for (int64_t t = 0; t < shown; t++)
-        draw_target(s, t, y, GAP + (t + 1) * column, to);
+        DCV_TRY(draw_target(s, t, y, GAP + (t + 1) * column, to));
     return DCV_OK;
 }
 

@@ -146,6 +146,12 @@ static void find_own(sheet_in *s, int64_t i)
         ;
 }
 
+static dcv_status name_target(const sheet_in *s, int64_t t, char text[TEXT])
+{
+    snprintf(text, TEXT, "no such target");
+    return s->target[t] < 0 ? DCV_OK : dcv_report_class(s->in, s->target[t], text, TEXT);
+}
+
 static dcv_status draw_item(sheet_in *s, int64_t i, int64_t y, dcv_image *to)
 {
     dcv_h5 *f = s->in->h5;
@@ -167,7 +173,7 @@ static dcv_status draw_item(sheet_in *s, int64_t i, int64_t y, dcv_image *to)
     if (s->picture)
         lay(s, y, &x, s->picture, s->c, text, to);
     for (int64_t t = 0; t < s->targets && t < MOST_TARGETS; t++) {
-        snprintf(text, sizeof text, s->target[t] < 0 ? "no such target" : "class %d", (int)s->target[t]);
+        DCV_TRY(name_target(s, t, text));
         paint_target(s, t);
         lay(s, y, &x, s->px, 3, text, to);
     }

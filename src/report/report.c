@@ -157,3 +157,19 @@ dcv_status dcv_report(const char *result, const char *dir, FILE *to)
     dcv_h5_close(in.h5);
     return st;
 }
+
+dcv_status dcv_report_class(const dcv_report_in *in, int class_, char *to, size_t n)
+{
+    static const char *const paths[] = {"/model/class", "/labels/name"};
+    char name[128] = {0};
+    dcv_dims d;
+    for (size_t i = 0; !*name && i < sizeof paths / sizeof *paths; i++) {
+        if (!dcv_h5_has(in->h5, paths[i]))
+            continue;
+        DCV_TRY(dcv_report_shape(in, paths[i], 1, &d));
+        if (class_ >= 0 && class_ < d.d[0])
+            DCV_TRY(dcv_h5_read_text(in->h5, paths[i], class_, 1, name, sizeof name - 1));
+    }
+    snprintf(to, n, "class %d%s%s", class_, *name ? " " : "", name);
+    return DCV_OK;
+}

@@ -30,6 +30,9 @@ char *dcv_report_path(const dcv_report_in *in, const char *name, const char *end
 /* Shape of a data set that must be there, of that rank; DCV_EDATA otherwise. */
 dcv_status dcv_report_shape(const dcv_report_in *in, const char *path, int rank, dcv_dims *out) DCV_MUST_USE;
 
+/* "class 7 sneaker" into to: with its name where the result has one. */
+dcv_status dcv_report_class(const dcv_report_in *in, int class_, char *to, size_t n) DCV_MUST_USE;
+
 /* Print the path of a file that a reporter has written, and keep it for the page.  DCV_ENOMEM. */
 dcv_status dcv_report_wrote(const dcv_report_in *in, const char *path) DCV_MUST_USE;
 

@@ -121,3 +121,38 @@ const char *failures_first(const failures *f)
 {
     return f->n ? f->at[0].message : "";
 }
+
+static const char *reason_of(const char *message)
+{
+    const char *at = strstr(message, ": ");
+    return at ? at + 2 : message;
+}
+
+static int by_reason(const void *pa, const void *pb)
+{
+    const entry *a = *(const entry *const *)pa, *b = *(const entry *const *)pb;
+    const int c = strcmp(reason_of(a->message), reason_of(b->message));
+    return c ? c : (a->item > b->item) - (a->item < b->item);
+}
+
+char *failures_commonest(const failures *f, int64_t *count)
+{
+    const entry *best = NULL, **sorted = dcv_alloc((size_t)f->n + 1, sizeof *sorted);
+    *count = 0;
+    for (int64_t i = 0; sorted && i < f->n; i++)
+        sorted[i] = &f->at[i];
+    if (sorted && f->n)
+        qsort(sorted, (size_t)f->n, sizeof *sorted, by_reason);
+    for (int64_t i = 0, start = 0; sorted && i < f->n; i++) {
+        if (strcmp(reason_of(sorted[i]->message), reason_of(sorted[start]->message)))
+            start = i;
+        const int64_t n = i + 1 - start;
+        if (n > *count || (n == *count && sorted[start]->item < best->item)) {
+            *count = n;
+            best = sorted[start];
+        }
+    }
+    char *text = best ? dcv_strdup(reason_of(best->message)) : NULL;
+    dcv_free(sorted);
+    return text;
+}

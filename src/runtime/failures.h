@@ -21,4 +21,8 @@ dcv_status failures_put(failures *f, dcv_result *r) DCV_MUST_USE;
 /* The message of the first item that failed, "" if none did.  After failures_put(). */
 const char *failures_first(const failures *f);
 
+/* Why most of the items kept failed, without their names (what is before the first ": "), the first such reason on a
+ * tie; *count: of how many.  New memory; NULL where it is refused, or none failed.  After failures_put(). */
+char *failures_commonest(const failures *f, int64_t *count);
+
 #endif

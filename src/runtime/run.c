@@ -96,7 +96,8 @@ static dcv_status same_inputs(run *r)
                           "%s: not the same files on all ranks: manifest's SHA-256 %s on rank 0, %s on rank %d",
                           r->c->dataset.source ? r->c->dataset.source : "data set", all[0].data, all[i].data, i);
         else if (strcmp(all[0].numerics, all[i].numerics))
-            st = dcv_fail(DCV_ECONFIG, "rank 0 computes with %s, rank %d with %s; expected the same libraries everywhere",
+            st = dcv_fail(DCV_ECONFIG,
+                          "rank 0 computes with %s, rank %d with %s; expected the same libraries everywhere",
                           all[0].numerics, i, all[i].numerics);
     }
     dcv_free(all);
@@ -435,6 +436,18 @@ static dcv_status run_phase(run *r, int p)
 
 /* --- The end ----------------------------------------------------------------------- */
 
+static void warn_of_failures(const failures *f, long long failed, long long items)
+{
+    int64_t often;
+    char *why = failures_commonest(f, &often);
+    if (why && often > 1)
+        dcv_log_warning("%lld of %lld items failed; the first: %s; most often, %lld times: %s", failed, items,
+                        failures_first(f), (long long)often, why);
+    else
+        dcv_log_warning("%lld of %lld items failed; the first: %s", failed, items, failures_first(f));
+    dcv_free(why);
+}
+
 static dcv_status put_failures(run *r)
 {
     failures *f = r->master ? master_failures(r->master) : NULL;
@@ -451,7 +464,7 @@ static dcv_status put_failures(run *r)
         return dcv_fail(DCV_EDATA, "every one of %lld items failed; the first: %s", items, failures_first(f));
     }
     if (failed > 0)
-        dcv_log_warning("%lld of %lld items failed; the first: %s", failed, items, failures_first(f));
+        warn_of_failures(f, failed, items);
     return output_sync(r->out);
 }
 

@@ -253,12 +253,14 @@ def too_small():
            "weights": {"w": rng.standard_normal((2, 1, 5, 5)).astype(np.float32)}, "input": ["N", 1, "H", "W"], "output": "y",
            "classes": 2}
     write_model(net, "small.onnx")
-    pictures(rng, "small_in", [(9, 9), (3, 9), (8, 8)], 1)
+    pictures(rng, "small_in", [(9, 9), (3, 9), (8, 8), (3, 9)], 1)
     if run(os.path.abspath("small"), "job: infer\nmodel: {file: small.onnx}\ndataset: {source: small_in}\n"):
         with h5py.File("small.h5", "r") as f:
             status, message = f["/inputs/status"][:].tolist(), text(f["/failures/message"][0])
-            v.check(status == [1, 2, 1] and f["/failures/item"][0] == 1, "too small", status)
+            v.check(status == [1, 2, 1, 2] and f["/failures/item"][0] == 1, "too small", status)
             v.check(message.startswith("001.png: node ") and "/" not in message, "message", message)
+    p = subprocess.run([PROGRAM, "run", "small.yaml", "--fresh"], capture_output=True, text=True)
+    v.check("2 of 4 items failed; the first: 001.png: node " in p.stderr and "; most often, 2 times: node " in p.stderr, p.stderr)
     p = subprocess.run([PROGRAM, "run", "small.yaml", "--fresh", "--set", "dataset.on_error=fail"], capture_output=True, text=True)
     v.check(p.returncode == 65 and p.stderr.startswith("deconvoy: 001.png: "), "on_error: fail", p.returncode, p.stderr)
 
@@ -287,6 +289,17 @@ def one_name():
         v.check(p.returncode == code and says in p.stderr, job, model, more, p.returncode, p.stderr)
 
 
+def far_label():
+    """A number that is no class of the network is said, and counts as no label."""
+    with open("far.txt", "w", encoding="utf-8") as f:
+        f.write("one_in/000.png\t9\n")
+    with open("far.yaml", "w", encoding="utf-8") as f:
+        f.write("job: infer\noutput: far.h5\nmodel: {file: same.onnx}\ninfer: {outputs: [y]}\n"
+                "dataset: {source: far.txt, preprocess: {channels: gray}}\n")
+    p = subprocess.run([PROGRAM, "run", "far.yaml", "--fresh"], capture_output=True, text=True, timeout=60)
+    v.check(p.returncode == 0 and "1 of 1 labels are beyond the 6 classes of the network (the first: 9, of " in p.stderr, p.stderr)
+
+
 def main():
     shutil.rmtree(WORK, ignore_errors=True)
     os.makedirs(WORK)
@@ -295,6 +308,7 @@ def main():
         case(seed)
     too_small()
     one_name()
+    far_label()
     return v.end()
 
 
