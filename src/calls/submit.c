@@ -99,6 +99,30 @@ static void write_variables(FILE *to, const dcv_config *c, const char *program, 
     fputc('\n', to);
 }
 
+/* Texts that stand bare on #SBATCH lines: sbatch takes a blank for the next option, bash a new line for a command. */
+static dcv_status check_bare(const dcv_config *c, const char *output)
+{
+    const dcv_slurm_options *s = &c->slurm;
+    const struct {
+        const char *key, *text;
+    } bare[] = {{"output", output},
+                {"slurm.time", s->time},
+                {"slurm.partition", s->partition},
+                {"slurm.account", s->account},
+                {"slurm.constraint", s->constraint},
+                {"slurm.mem_per_node", s->mem_per_node}};
+    for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
+        for (const char *t = bare[i].text; t && *t; t++)
+            if ((unsigned char)*t <= ' ' || *t == 127)
+                return dcv_config_fail(c, bare[i].key, "%s has blanks; expected one word, as sbatch takes it",
+                                       bare[i].key);
+    for (int i = 0; i < s->extra.n; i++)
+        for (const char *t = s->extra.v[i]; *t; t++)
+            if ((unsigned char)*t < ' ' || *t == 127)
+                return dcv_config_fail(c, "slurm.extra", "entry %d has more than one line; expected one option", i);
+    return DCV_OK;
+}
+
 static char *absolute(const char *path)
 {
     char *here = *path == '/' ? NULL : getcwd(NULL, 0);
@@ -114,8 +138,8 @@ static dcv_status write_script(FILE *to, const dcv_config *c, const char *file, 
     program[n > 0 ? n : 0] = 0;
     char *config = absolute(file), *output = absolute(dcv_config_path(c, c->output));
     dcv_status st = config && output ? DCV_OK : DCV_ENOMEM;
-    if (st == DCV_OK && (strchr(output, '\n') || strchr(output, ' ')))
-        st = dcv_config_fail(c, "output", "a path with blanks; expected one that sbatch can take");
+    if (st == DCV_OK)
+        st = check_bare(c, output);
     if (st == DCV_OK) {
         write_head(to, c, output);
         write_variables(to, c, program, config, output, sets);

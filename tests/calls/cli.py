@@ -182,6 +182,10 @@ def test_judged(folder):
                         ([*top, "max_activation.layers=[]"], "max_activation.layers is a list of 0"),
                         ([*top, "max_activation.layers=[nothing]"], "no layer \"nothing\"")):
         fails(call("check", file, *args), 78, words, f"check {args}")
+    for text, words in (('slurm.account="a\\nb"', "slurm.account has blanks"), ('slurm.constraint="a b"', "slurm.constraint has blanks"),
+                        ('output="a b.h5"', "output has blanks"), ('slurm.extra=["--x", "--y\\nz"]', "entry 1 has more than one line")):
+        fails(call("submit", file, "--dry-run", "--set", text), 78, f"--set {text}: {words}", f"submit {text}")
+    check(call("submit", file, "--dry-run", "--set", 'slurm.extra=["--comment=a b"]').returncode == 0, "submit with a blank in extra")
     sized = ["--set", f"model.file={SOURCE}/tests/golden/jobs/sized.onnx", "--set", "dataset.preprocess.channels=rgb", "--set"]
     for key in "model.input_shape=[3, 1, 1]", "dataset.preprocess.crop=1", "dataset.preprocess.resize=[2, 1]":
         fails(call("check", file, *sized, key), 78, f"--set {key}: inputs are too small for the network: ", f"check {key}")
