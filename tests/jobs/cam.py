@@ -19,7 +19,7 @@ try:
 except ImportError:
     sys.exit(77)
 
-from small_nets import write_png
+from onnx_file import write_png
 
 PROGRAM, SOURCE, WORK, MPIEXEC = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 DATA = Path(os.environ.get("DECONVOY_TEST_DATA", SOURCE.parent / "shared/data"))
