@@ -111,6 +111,36 @@ for shape, p in CASES:
         x, h = ref.richardson_lucy(y, psf, centre, boundary, 30, tv=0.01, spacing=[1.0, 2.0, 0.5][:len(shape)])
         check('rl_tv ' + tag, r['image'], x, 1e-9)
 
+# Thinning: the same numbers drawn, the same noise found, the same count and result; and what a rule by hand ends.
+for shape, p, boundary in (((24, 33), (5, 7), 'unknown'), ((25, 32), (4, 6), 'reflect'), ((80,), (9,), 'unknown'),
+                           ((12, 9, 14), (3, 4, 5), 'zero'), ((23, 28), (3, 6), 'periodic')):
+    psf, centre = spread(p), [k // 2 for k in p]
+    m = ref.Model(shape, psf, centre, 'periodic')
+    clean = np.maximum(m.times(scene(shape)), 0)
+    counts = rng.poisson(clean * 3).astype(float)
+    soft = clean + 1.5 * rng.standard_normal(shape)
+    for name, y, how in (('counts', counts, {}), ('gain given', counts * 0.37, {'gain': 0.37}),
+                         ('counts and background', counts + 20, {'background': 20}), ('read noise', soft, {}),
+                         ('read noise given', soft, {'read': 1.5}), ('both', soft, {'gain': 0.05, 'read': 1.4}),
+                         ('fractions of counts', counts + 0.25, {'gain': 1, 'read': 0.5})):
+        for fast in ('none', 'biggs_andrews'):
+            gain, read, count, judged = ref.thinning(y, psf, centre, boundary, most=120, accelerate=fast != 'none', **how)
+            tag = ' %s %s %s %s' % (name, shape, boundary, fast)
+            r = run(y, psf, stop='thinning', boundary=boundary, acceleration=fast, iterations=120, **how)
+            check('gain' + tag, r['gain'], gain, 1e-12)
+            check('read' + tag, r['read'], read, 1e-12)
+            check('count' + tag, r['iterations'], count, 0)
+            x, h = ref.richardson_lucy(y, psf, centre, boundary, int(r['iterations']), accelerate=fast != 'none', gain=gain,
+                                       read=read, background=how.get('background', 0))
+            check('image' + tag, r['image'], x, 1e-7 if fast != 'none' else 1e-10)
+    y = soft
+    r = run(y, psf, stop='discrepancy', boundary=boundary, iterations=200, read=1.5 * 1.02)
+    x, h = ref.richardson_lucy(y, psf, centre, boundary, 200, gain=0, read=1.5 * 1.02)
+    under = np.nonzero(h[3] <= 1)[0]
+    check('discrepancy %s' % (shape,), r['iterations'], under[0] + 1 if len(under) else 200, 0)
+    r = run(y, psf, stop='change', tolerance=0.01, boundary=boundary, iterations=200)
+    check('change %s' % (shape,), r['iterations'], np.nonzero(h[1] <= 0.01)[0][0] + 1, 0)
+
 # Unmatched back projector, centres, PSFs of no sum, closed forms in float32.
 psf, y = spread((7, 5)), scene((30, 28))
 bump = np.exp(-((np.arange(7)[:, None] - 3) ** 2 + (np.arange(5) - 2) ** 2) / 3.0)

@@ -2,6 +2,8 @@
 
 Written from the definitions alone, with whole-array transforms (numpy.fft), a PSF laid into the frame by index, and H^T 1 by
 transform; shares no code and no order of summation with the program."""
+import math
+
 import numpy as np
 
 
@@ -159,8 +161,10 @@ def fwhm(psf, axis):
 
 
 def richardson_lucy(y, psf, centre, boundary, iterations, background=0, gain=1, read=0, accelerate=False, tv=None,
-                    spacing=None, butterworth=False):
-    """Returns x and history [divergence, change, flux, chi2]."""
+                    spacing=None, butterworth=False, enough=None,
+                    start=None, eps=None):
+    """Returns x and history [divergence, change, flux, chi2].  enough: of Hx over the data, after each iteration, says when to
+    end.  start, eps: instead of what the data say."""
     m = Model(y.shape, psf, centre, boundary)
     data = m.lay(y)
     clipped = np.maximum(y, 0)
@@ -178,8 +182,8 @@ def richardson_lucy(y, psf, centre, boundary, iterations, background=0, gain=1, 
         back = lambda u: np.fft.ifftn(np.fft.fftn(u) * W).real
     ones = back(inside.astype(float)) if boundary in ('unknown', 'zero') else np.ones(m.m)
     support = obj & (ones > 0.01)
-    eps = max(1e-6 * np.mean(np.abs(clipped)), 1e-30)
-    x = np.where(support, clipped.mean(), 0.0)
+    eps = eps or max(1e-6 * np.mean(np.abs(clipped)), 1e-30)
+    x = np.where(support, start or clipped.mean(), 0.0)
     history = np.full((4, iterations), np.nan)
     wy = np.maximum(y, 0)
 
@@ -206,6 +210,8 @@ def richardson_lucy(y, psf, centre, boundary, iterations, background=0, gain=1, 
         if accelerate and alpha > 0 and d > last:
             p, alpha, steps = x, 0.0, []
             h, d, c = fit(p)
+        if enough and k and enough(h[m.window]):
+            break
         if accelerate:
             history[0, k], history[3, k] = d, c
         elif k:
@@ -223,8 +229,99 @@ def richardson_lucy(y, psf, centre, boundary, iterations, background=0, gain=1, 
         last = d
         p = np.maximum(new + alpha * (new - x), 0) if accelerate else new
         x = new
-    _, history[0, -1], history[3, -1] = fit(x)
+    else:
+        h, history[0, -1], history[3, -1] = fit(x)
+        if enough:
+            enough(h[m.window])
     return x[m.window], history
+
+
+MASK = (1 << 64) - 1
+
+
+def mix(v):
+    v = (v ^ (v >> 30)) * 0xbf58476d1ce4e5b9 & MASK
+    v = (v ^ (v >> 27)) * 0x94d049bb133111eb & MASK
+    return v ^ (v >> 31)
+
+
+class Draw:
+    """The numbers drawn for one sample: of (seed, index) alone, see src/deblur/random.c."""
+
+    def __init__(self, seed, index):
+        self.key, self.count = mix((mix((seed + 0x9e3779b97f4a7c15) & MASK) + (index + 1) * 0xd1342543de82ef95) & MASK), 0
+
+    def uniform(self):
+        self.count += 1
+        return ((mix((self.key + self.count * 0x9e3779b97f4a7c15) & MASK) >> 12) + 0.5) / 2.0 ** 52
+
+    def normal(self):
+        u, v = self.uniform(), self.uniform()
+        return math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v)
+
+    def binomial(self, n, p):
+        if n * p < 10:  # by inversion
+            left, q, k = self.uniform(), (1 - p) ** n, 0
+            while left > q and k < n:
+                left -= q
+                q *= p / (1 - p) * (n - k) / (k + 1)
+                k += 1
+            return k
+        sd = math.sqrt(n * p * (1 - p))  # Hormann 1993, BTRS
+        b = 1.15 + 2.53 * sd
+        a, c, alpha, m = -0.0873 + 0.0248 * b + 0.01 * p, n * p + 0.5, (2.83 + 5.1 / b) * sd, math.floor((n + 1) * p)
+        while True:
+            u = self.uniform() - 0.5
+            us = 0.5 - abs(u)
+            k, v = math.floor((2 * a / us + b) * u + c), self.uniform()
+            if us >= 0.07 and v <= 0.92 - 4.2 / b:
+                return k
+            if 0 <= k <= n and math.log(v * alpha / (a / (us * us) + b)) <= (
+                    math.lgamma(m + 1) + math.lgamma(n - m + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) +
+                    (k - m) * math.log(p / (1 - p))):
+                return k
+
+
+def noise_of(y):
+    """Gain and read noise of data of which nothing is known."""
+    if (y >= 0).all() and (y == np.rint(y)).all():
+        return 1.0, 0.0
+    d = y[..., :-2] - 2 * y[..., 1:-1] + y[..., 2:]
+    return 0.0, np.median(np.abs(d - np.median(d))) / (0.6745 * np.sqrt(6))
+
+
+def split(y, gain, read, seed=1):
+    """Data split in two by their noise: what is fitted, what judges, model of the second over that of the first, and the
+    share of the background in the first."""
+    draws = [Draw(seed, k) for k in range(y.size)]
+    flat = y.ravel()
+    if gain > 0 and read * read <= gain * np.mean(np.maximum(y, 0)):
+        judge = np.zeros(y.size)
+        for k, d in enumerate(draws):
+            counts = max(flat[k], 0) / gain
+            whole = np.rint(counts)
+            judge[k] = gain * (d.binomial(int(whole), 1 - 0.9) + (counts - whole) * (1 - 0.9))
+        judge = judge.reshape(y.shape)
+        return np.maximum(y, 0) - judge, judge, (1 - 0.9) / 0.9, 0.9
+    n = np.array([math.sqrt(read * read + gain * max(v, 0)) * d.normal() for v, d in zip(flat, draws)]).reshape(y.shape)
+    return y + n / 3, y - 3 * n, 1.0, 1.0
+
+
+def thinning(y, psf, centre, boundary, gain=0, read=0, background=0, most=500, **how):
+    """Gain, read noise, iterations, and what the judge thinks of each of them."""
+    if not gain:
+        gain, found = noise_of(y)
+        read = read if read or gain else found
+    fitted, judge, ratio, share = split(y, gain, read)
+    judged, mean = [], np.mean(np.maximum(y, 0))
+
+    def enough(h):
+        m = np.maximum(h, 1e-6 * mean) * ratio
+        judged.append(np.sum(m - judge * np.log(m)))
+        return len(judged) > 3 and all(b > a for a, b in zip(judged[-4:-1], judged[-3:]))
+    richardson_lucy(fitted, psf, centre, boundary, most, background=background * share, enough=enough, start=mean * share,
+                    eps=1e-6 * mean, **how)
+    return gain, read, 1 + int(np.argmin(judged)), judged
 
 
 def water_level(d, s, centre, dt, a, r, lag0, lag1):
