@@ -17,6 +17,7 @@ typedef struct dcv_value {
     dcv_dtype type;       /* DCV_F32; DCV_I64 for integers and bools */
     dcv_dims dims;        /* of one picture */
     const void *constant; /* row-major float or int64_t, if known at build; else NULL */
+    const char *stored;   /* element type of a constant of the file; else NULL */
     int producer;         /* node, or -1: graph input or constant */
     int n_use, *use;      /* nodes that read it, each once, in order */
     bool batched;         /* depends on a graph input, so that each picture has its own */

@@ -52,7 +52,8 @@ static dcv_status read_all(const dcv_op *op, const dcv_model_node *from, void *t
     return DCV_OK;
 }
 
-dcv_status dcv_attr_read(const dcv_op *op, const dcv_model_node *from, const char *name, dcv_arena *arena, void **attr)
+dcv_status dcv_attr_read(const dcv_op *op, const dcv_model_node *from, const char *name, int opset, dcv_arena *arena,
+                         void **attr)
 {
     *attr = NULL;
     if (op->attr_size) {
@@ -61,5 +62,5 @@ dcv_status dcv_attr_read(const dcv_op *op, const dcv_model_node *from, const cha
             return DCV_ENOMEM;
     }
     const dcv_status st = read_all(op, from, *attr, arena);
-    return st == DCV_OK ? st : dcv_fail_in(st, "node \"%s\" (%s)", name, op->name);
+    return st == DCV_OK ? st : dcv_fail_in(st, "node \"%s\" (%s, opset %d)", name, op->name, opset);
 }

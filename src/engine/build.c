@@ -296,7 +296,7 @@ static dcv_status add_node(builder *b, const dcv_model_node *from)
                         name, from->op, b->m->opset);
     DCV_TRY(join_inputs(b, nd)); /* first: empty names at the end are no inputs */
     DCV_TRY(count_ends(nd));
-    DCV_TRY(dcv_attr_read(nd->op, from, name, b->arena, &nd->attr));
+    DCV_TRY(dcv_attr_read(nd->op, from, name, b->m->opset, b->arena, &nd->attr));
     DCV_TRY(make_outputs(b, nd));
     DCV_TRY(infer(b, nd));
     if (known_now(g, nd))
@@ -362,6 +362,7 @@ static dcv_status add_constants(builder *b)
         b->g->value[v].type = c->type;
         b->g->value[v].dims = c->dims;
         b->g->value[v].constant = c->data;
+        b->g->value[v].stored = c->stored;
     }
     return DCV_OK;
 }
@@ -482,7 +483,7 @@ static bool passes_on(const dcv_node *nd, int k)
         unsigned inputs; /* a bit each */
     } movers[] = {{"Concat", ~0u}, {"Gather", 1},          {"GatherElements", 1},  {"GatherND", 1}, {"ScatterND", 5},
                   {"Scatter", 5},  {"ScatterElements", 5}, {"OneHot", 4},          {"CastLike", 1}, {"CumSum", 1},
-                  {"Trilu", 1},    {"QuantizeLinear", 5},  {"DequantizeLinear", 5}};
+                  {"Trilu", 1},    {"QuantizeLinear", 1},  {"DequantizeLinear", 1}};
     if (nd->op->flags & DCV_OP_ELEMENTWISE)
         return true;
     for (size_t i = 0; i < sizeof movers / sizeof *movers; i++)

@@ -6,7 +6,7 @@
 
 /* Read a node's attributes into a struct as the operator's table says.  attr is NULL for an operator without.
  * DCV_EDATA for a wrong or missing one, DCV_EUNSUPPORTED for one that we do not know. */
-dcv_status dcv_attr_read(const dcv_op *op, const dcv_model_node *from, const char *name, dcv_arena *arena,
+dcv_status dcv_attr_read(const dcv_op *op, const dcv_model_node *from, const char *name, int opset, dcv_arena *arena,
                          void **attr) DCV_MUST_USE;
 
 /* Elements that the constants of one graph may have, made by folding. */

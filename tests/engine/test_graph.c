@@ -419,7 +419,7 @@ static void test_messages(void)
         {"Gemm", {"x", "c0"}, {FLOATS(2, {4, 4})}, {{0}}, DCV_EDATA, "1x2x4x4 does not fit 4x4"},
         {"MatMul", {"x", "c0"}, {FLOATS(2, {3, 4})}, {{0}}, DCV_EDATA, "1x2x4x4 does not fit 3x4"},
         {"Split", {"x", "c0"}, {LIST(1, 3)}, {{"axis", 0, {1}}}, DCV_EDATA, "part 0 of extent 3"},
-        {"Relu", {"x"}, {{0}}, {{"to", 0, {8}}}, DCV_EUNSUPPORTED, "node \"n\" (Relu): attribute to is not supported"},
+        {"Relu", {"x"}, {{0}}, {{"to", 0, {8}}}, DCV_EUNSUPPORTED, "node \"n\" (Relu, opset 13): attribute to is not supported"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dcv_graph *g = NULL;

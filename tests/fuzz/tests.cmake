@@ -12,7 +12,8 @@ dcv_fuzz_test(fuzz_onnx io ${onnx_good}/raw_types.onnx ${onnx_good}/typed_types.
               ${onnx_good}/symbolic.onnx ${onnx_good}/unsorted.onnx ${onnx_good}/external.onnx)
 
 set(inspect_golden ${CMAKE_CURRENT_SOURCE_DIR}/golden/inspect)
-dcv_fuzz_test(fuzz_graph engine ${inspect_golden}/fixed.onnx ${inspect_golden}/open.onnx)
+dcv_fuzz_test(fuzz_graph engine ${inspect_golden}/fixed.onnx ${inspect_golden}/open.onnx
+              ${CMAKE_CURRENT_SOURCE_DIR}/golden/ops/ops8.onnx)
 
 set(images ${CMAKE_CURRENT_SOURCE_DIR}/golden/images)
 dcv_fuzz_test(fuzz_image io ${images}/jpeg_420.jpg ${images}/jpeg_progressive.jpg ${images}/jpeg_cmyk.jpg ${images}/png_rgb16_interlaced.png

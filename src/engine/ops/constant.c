@@ -28,6 +28,7 @@ static dcv_status constant_shape(const dcv_shape_io *io)
         y->type = a->tensor->type;
         y->dims = a->tensor->dims;
         y->constant = a->tensor->data; /* borrowed from the model, nothing to fold */
+        y->stored = a->tensor->stored;
     }
     return DCV_OK;
 }

@@ -34,8 +34,8 @@ static dcv_status depth_shape(const dcv_shape_io *io)
     dcv_dims_text t;
     DCV_TRY(check_rank(io));
     if (x->d[1] % (b * b))
-        return dcv_op_fail(io, DCV_EDATA, "input %s; expected channels in multiples of %lld squared",
-                           dcv_dims_print(x, t), (long long)b);
+        return dcv_op_fail(io, DCV_EDATA, "input %s; expected channels in multiples of %lld, blocksize squared",
+                           dcv_dims_print(x, t), (long long)(b * b));
     io->y[0].type = io->x[0]->type;
     io->y[0].dims = (dcv_dims){4, {x->d[0], x->d[1] / (b * b), x->d[2] * b, x->d[3] * b}};
     return DCV_OK;
