@@ -191,7 +191,7 @@ static dcv_status judge(run *r, const found *final, const found *part)
     }
     if (r->complete || r->resumes)
         return DCV_OK;
-    if (part->there && !strncmp(part->differs, "dataset.source", 14)) /* that alone: say which item */
+    if (part->there && !strcmp(part->differs, "dataset.source (its content)")) /* say which item */
         DCV_TRY(inputs_compare(r->out, r->c, r->job->dataset));
     if (part->there)
         return another_plan(r, r->out->part, part->differs);

@@ -195,6 +195,17 @@ def test_judged(folder):
     check("nearest" not in p.stderr, "a name is not its own nearest", p)
 
 
+def test_other_source(folder):
+    """A .part of another source is another plan, and the message names the key, not an item."""
+    for name in "p.png", "q.png":
+        png(os.path.join(folder, name))
+    file = os.path.join(folder, "source.yaml")
+    with open(file, "w") as f:
+        f.write(BASE.replace("out.h5", "source.h5"))
+    fails(call("run", file, "--deadline", "0"), 75, "run again to go on", "a run stopped before its first unit")
+    fails(call("run", file, "--set", "dataset.source=q.png"), 78, "belongs to another plan: dataset.source", "another source")
+
+
 def test_run(folder):
     png(os.path.join(folder, "p.png"))
     file = os.path.join(folder, "good.yaml")
@@ -223,6 +234,7 @@ test_one_rank_prints()
 with tempfile.TemporaryDirectory() as where:
     test_wrong_yaml(where)
     test_judged(where)
+    test_other_source(where)
     test_run(where)
 print(f"{len(failures)} failed")
 sys.exit(1 if failures else 0)
