@@ -6,9 +6,9 @@
 #include "deblur/random.h"
 #include "deconvoy/log.h"
 
-#define CHUNK_BYTES ((int64_t)16 << 20) /* of planes read or written at a time */
-#define LEAST_LEVEL 1e-30               /* so that nothing is divided by 0 where all data are 0 */
-#define LEAST_ONES  0.01                /* H^T 1 below which an unknown is not looked for */
+#define CHUNK_BYTES ((int64_t)2 << 20) /* of planes read or written at a time */
+#define LEAST_LEVEL 1e-30              /* so that nothing is divided by 0 where all data are 0 */
+#define LEAST_ONES  0.01               /* H^T 1 below which an unknown is not looked for */
 
 /* --- Fields ------------------------------------------------------------------------ */
 
@@ -446,10 +446,15 @@ static int64_t plane_values(const problem *p)
     return p->spec.n[1] * p->spec.n[2] * p->spec.channels;
 }
 
+int64_t problem_chunk(const dcv_deblur_spec *spec, const geometry *g)
+{
+    const int64_t n = CHUNK_BYTES / (spec->n[1] * spec->n[2] * spec->channels * (int64_t)sizeof(real));
+    return n < 1 ? 1 : n < g->m[0] ? n : g->m[0];
+}
+
 static int64_t chunk_planes(const problem *p)
 {
-    const int64_t n = CHUNK_BYTES / (plane_values(p) * (int64_t)sizeof(real));
-    return n < 1 ? 1 : n < p->geo.m[0] ? n : p->geo.m[0];
+    return problem_chunk(&p->spec, &p->geo);
 }
 
 /* The plane of the data that plane i0 of the frame shows. */

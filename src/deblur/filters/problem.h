@@ -20,6 +20,7 @@
 #define problem_store          N(problem_store)
 #define problem_times          N(problem_times)
 #define problem_ones           N(problem_ones)
+#define problem_chunk          N(problem_chunk)
 #define problem_estimate_noise N(problem_estimate_noise)
 #define problem_solve          N(problem_solve)
 #define problem_blur           N(problem_blur)
@@ -69,6 +70,9 @@ void problem_free(problem *p);
 
 /* Take a PSF of the same size and centre: spectrum, sums, adjoint test.  Collective. */
 dcv_status problem_psf(problem *p, const dcv_psf *psf) DCV_MUST_USE;
+
+/* Planes of the data that are read or written at a time. */
+int64_t problem_chunk(const dcv_deblur_spec *spec, const geometry *g);
 
 /* Read the object's data into y, continued by reflection where the geometry says so.  Finds NaN, levels and how many
  * samples are below 0.  Collective. */

@@ -54,6 +54,7 @@ static int64_t bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, int ranks,
     const bool lucy = spec->method >= DCV_RICHARDSON_LUCY;
     int64_t n = slab_bytes(&shape, ranks, threads) + spectrum + data;
     n += psf->size[0] * psf->size[1] * psf->size[2] * 8;
+    n += problem_chunk(spec, &g) * spec->n[1] * spec->n[2] * spec->channels * (int64_t)sizeof(real);
     if (g.box_sums && !spec->skimage)
         n += (psf->size[0] + 1) * (psf->size[1] + 1) * (psf->size[2] + 1) * 8;
     if (!lucy)
