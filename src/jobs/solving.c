@@ -7,8 +7,9 @@
 #include "deconvoy/memory.h"
 #include "jobs/solving.h"
 
-#define NOMINAL_GFLOPS 50.0
+#define NOMINAL_GFLOPS 15.0
 #define MOST_ITEMS     512 /* in a unit */
+#define LEAST_UNITS    32  /* where there are as many items: so that ranks end together */
 #define STATE_HEAD     16  /* bytes of a state before the solver's own: which object it is of */
 
 static dcv_status hash_all(solving *s)
@@ -72,8 +73,9 @@ void solving_close(solving *s)
 
 void solving_plan(solving *s, dcv_job *job, double gflop)
 {
-    const double items = s->config->runtime.unit_seconds * NOMINAL_GFLOPS / (gflop > 1e-9 ? gflop : 1e-9);
-    s->unit_items = s->distributed || items < 1 ? 1 : items > MOST_ITEMS ? MOST_ITEMS : (int64_t)items;
+    const double most = fmin(MOST_ITEMS, floor((double)s->all.n / LEAST_UNITS)),
+                 items = s->config->runtime.unit_seconds * NOMINAL_GFLOPS / (gflop > 1e-9 ? gflop : 1e-9);
+    s->unit_items = s->distributed ? 1 : (int64_t)fmax(1, fmin(items, most));
     job->config = s->config;
     job->n_items = s->distributed ? 0 : s->all.n;
     job->n_phases = 1;
