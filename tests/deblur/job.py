@@ -240,7 +240,19 @@ with h5py.File('sac.h5', 'r') as f:
 put('flat.h5', psf=np.zeros((3, 3)))
 put('line.h5', image=np.ones(7))
 put('nan.h5', image=np.where(np.arange(63).reshape(9, 7) == 40, np.inf, 1.0))
-BAD = [(65, 'at [5, 5]', dict(input='nan.h5')), (65, 'no mass', dict(psf='{kind: file, file: flat.h5}')),
+put('psf3.h5', psf=np.ones((3, 3, 3)))
+put('fine.h5', image=np.ones((9, 7)))
+put('coarse.h5', psf=np.ones((3, 3)))
+for name, path, v in (('fine.h5', 'image', 0.1), ('coarse.h5', 'psf', 0.2)):
+    with h5py.File(name, 'a') as f:
+        f[path].attrs['spacing'] = [v, 0.1]
+os.mkdir('empty')
+fits('huge.fits', np.zeros((1, 1)), -32)
+with open('huge.fits', 'r+b') as f:  # a header of 4e18 samples
+    f.write(read('huge.fits').replace(b'%20d' % 1, b'%20d' % 2000000000))
+BAD = [(78, 'has axes 3x3x3', dict(psf='{kind: file, file: psf3.h5}')), (65, 'no file in it', dict(input='empty')),
+       (65, 'voxels are 0.2 wide', dict(input='fine.h5', psf='{kind: file, file: coarse.h5}')),
+       (65, '2^40', dict(input='huge.fits')), (65, 'at [5, 5]', dict(input='nan.h5')), (65, 'no mass', dict(psf='{kind: file, file: flat.h5}')),
        (78, 'unknown is not defined', dict(method='wiener', boundary='unknown')), (78, 'iterations', dict(method='landweber')),
        (78, 'axes', dict(input='line.h5')), (66, 'nowhere.h5', dict(input='nowhere.h5')),
        (78, 'fwhm', dict(psf='{kind: gaussian}')), (78, 'no data set', dict(dataset='/other')),
