@@ -8,7 +8,15 @@
 
 #include "deconvoy/engine.h"
 
-typedef enum dcv_act { DCV_ACT_NONE, DCV_ACT_RELU, DCV_ACT_CLIP, DCV_ACT_LEAKY } dcv_act; /* fused activation */
+/* Fused activation.  SILU: x / (1 + exp(-x)); HARD_SWISH: x min(max(x / 6 + 1/2, 0), 1). */
+typedef enum dcv_act {
+    DCV_ACT_NONE,
+    DCV_ACT_RELU,
+    DCV_ACT_CLIP,
+    DCV_ACT_LEAKY,
+    DCV_ACT_SILU,
+    DCV_ACT_HARD_SWISH
+} dcv_act;
 
 typedef struct dcv_conv_desc {
     bool transposed;        /* see transposed.h */

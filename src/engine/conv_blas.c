@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "engine/act.h"
 #include "engine/conv.h"
 #include "engine/vector.h"
 
@@ -215,10 +216,10 @@ static void gather(const dcv_conv *c, const float *x, int64_t r0, int64_t n, flo
                         gather_row(input_row(c, x + i * c->x_cells, r, kd, kh), &d->win[2], kw, d->in[2], c->cols, to);
 }
 
-/* y = act(y + bias) over n cells of one channel. */
-DCV_CLONES static void finish(const dcv_conv_desc *d, float b, int64_t n, float *y)
+/* y = clamp(y + bias) over n cells of one channel. */
+DCV_CLONES static void clamp(const dcv_conv_desc *d, float b, int64_t n, float *y)
 {
-    const float lo = d->act == DCV_ACT_NONE ? -INFINITY : d->act == DCV_ACT_RELU ? 0 : d->act_lo;
+    const float lo = d->act == DCV_ACT_CLIP ? d->act_lo : d->act == DCV_ACT_RELU ? 0 : -INFINITY;
     const float hi = d->act == DCV_ACT_CLIP ? d->act_hi : INFINITY;
     if (d->act == DCV_ACT_LEAKY) {
         for (int64_t i = 0; i < n; i++) {
@@ -232,6 +233,13 @@ DCV_CLONES static void finish(const dcv_conv_desc *d, float b, int64_t n, float 
         v = v < lo ? lo : v;
         y[i] = v > hi ? hi : v;
     }
+}
+
+/* y = act(y + bias). */
+static void finish(const dcv_conv_desc *d, float b, int64_t n, float *y)
+{
+    clamp(d, b, n, y);
+    dcv_act_run(d->act, n, y);
 }
 
 static void finish_rows(const dcv_conv *c, int64_t g, int64_t first, int64_t n, const float *bias, float *y)

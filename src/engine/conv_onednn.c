@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include "engine/act.h"
 #include "engine/conv.h"
 #include "engine/tile.h"
 #include "engine/vector.h"
@@ -262,6 +263,10 @@ static dnnl_status_t attributes(const dcv_conv_desc *d, dnnl_primitive_attr_t *a
         st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, d->act_lo, 0);
     if (st == dnnl_success && d->act == DCV_ACT_CLIP && !activates_after(d))
         st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_clip, d->act_lo, d->act_hi);
+    if (st == dnnl_success && d->act == DCV_ACT_SILU)
+        st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1, 0);
+    if (st == dnnl_success && d->act == DCV_ACT_HARD_SWISH)
+        st = dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_hardswish, 0, 0);
     if (st == dnnl_success)
         st = dnnl_primitive_attr_set_post_ops(*attr, ops);
     if (ops)
@@ -604,15 +609,23 @@ DCV_CLONES static void activate(float lo, float hi, int64_t n, float *y)
     }
 }
 
+/* Tiles and Winograd clamp; curves are left to a pass of their own. */
+static void bend(const dcv_conv *c, int n, float *y, int64_t y_stride)
+{
+    const int64_t floats = round_up(c->d.oc, c->d.y_block) * cells(&c->d, c->d.out);
+    for (int p = 0; p < n && dcv_act_is_curve(c->d.act); p++)
+        dcv_act_run(c->d.act, floats, y + p * y_stride);
+}
+
 static void run(dcv_conv_call *call, const float *x, const void *packed, const float *bias, float *y, void *scratch)
 {
     const dcv_conv *c = call->c;
-    if (c->wound) {
-        dcv_winograd_run(&c->winograd, x, packed, bias, y, scratch);
-        return;
-    }
-    if (c->tiled) {
-        dcv_tile_run(&c->tile, x, packed, bias, y, scratch);
+    if (c->wound || c->tiled) {
+        if (c->wound)
+            dcv_winograd_run(&c->winograd, x, packed, bias, y, scratch);
+        else
+            dcv_tile_run(&c->tile, x, packed, bias, y, scratch);
+        bend(c, c->d.n, y, c->d.y_stride);
         return;
     }
     dnnl_exec_arg_t arg[N_ARGS];
@@ -639,6 +652,7 @@ static void run_some(dcv_conv_call *call, int n, const float *x, int64_t x_strid
     const dcv_conv *c = call->c;
     if (c->wound) {
         dcv_winograd_run_some(&c->winograd, n, x, x_stride, packed, bias, y, y_stride, scratch);
+        bend(c, n, y, y_stride);
         return;
     }
     for (int p = 0; p < n; p++)

@@ -5,10 +5,12 @@
  */
 #include <math.h>
 #include <string.h>
+#include "engine/back.h"
 #include "engine/ops/clip.h"
 #include "engine/ops/conv.h"
 #include "engine/ops/gemm.h"
 #include "engine/ops/relu.h"
+#include "engine/ops/sigmoid.h"
 #include "engine/plan.h"
 #include "engine/transposed.h"
 
@@ -237,6 +239,48 @@ static void take_act(dcv_engine *e, int head, int node, bool conv)
     take(e, head, node);
 }
 
+/* What a value times this gate of it is: SiLU, HardSwish, or nothing that convolutions know. */
+static dcv_act curve_of(const dcv_engine *e, int gate)
+{
+    if (dcv_plan_is(e, gate, "Sigmoid"))
+        return DCV_ACT_SILU;
+    if (!dcv_plan_is(e, gate, "HardSigmoid"))
+        return DCV_ACT_NONE;
+    const dcv_hardsigmoid_attr *a = e->g->node[gate].attr;
+    return (float)a->alpha == 1.0f / 6 && a->beta == 0.5 ? DCV_ACT_HARD_SWISH : DCV_ACT_NONE;
+}
+
+static bool wanted(const dcv_engine *e, int v)
+{
+    return e->seen[v] || e->keep[v] || e->held[v];
+}
+
+/* x h(x): the chain's value x is read by a gate h and by the product of both, and nothing else reads either. */
+static void take_curve(dcv_engine *e, int head)
+{
+    dcv_chain *c = &e->chain[head];
+    const int v = e->g->node[c->last].out[0];
+    const dcv_value *y = &e->g->value[v];
+    dcv_conv_desc d;
+    if (wanted(e, v) || y->n_use < 1 || y->n_use > 2 || (dcv_plan_conv(e, head, &d) && d.transposed))
+        return;
+    const int mul = y->use[y->n_use - 1];
+    int k;
+    if (y->n_use == 1 && dcv_plan_is(e, mul, "HardSwish")) {
+        c->act_kind = DCV_ACT_HARD_SWISH;
+    } else if (y->n_use == 2 && dcv_graph_whole(e->g, mul, &k) == v && k >= 0) {
+        const int h = e->g->node[mul].in[k], gate = e->g->value[h].producer;
+        if (wanted(e, h) || e->g->value[h].n_use != 1 || curve_of(e, gate) == DCV_ACT_NONE)
+            return;
+        c->act_kind = curve_of(e, gate);
+        take(e, head, gate);
+    } else {
+        return;
+    }
+    c->act = mul;
+    take(e, head, mul);
+}
+
 static void grow(dcv_engine *e, int head, bool conv)
 {
     int n = next(e, &e->chain[head]);
@@ -246,6 +290,8 @@ static void grow(dcv_engine *e, int head, bool conv)
         n = next(e, &e->chain[head]);
     if (n >= 0 && (conv || e->level[n] == e->level[head])) /* a group's product stays in the group's level */
         take_act(e, head, n, conv);
+    if (conv && e->chain[head].act < 0)
+        take_curve(e, head);
 }
 
 void dcv_plan_chains(dcv_engine *e)

@@ -86,6 +86,8 @@ static const fuse fuses[] = {
     {.add = true, .n = 1},
     {.bias = true, .n = 3},
     {.bias = true, .add = true, .act = DCV_ACT_RELU, .n = 2, .gap = 64},
+    {.bias = true, .act = DCV_ACT_SILU, .scale = true, .n = 1},
+    {.bias = true, .act = DCV_ACT_HARD_SWISH, .n = 2, .gap = 64},
 };
 
 static uint64_t seed = 1;
@@ -169,6 +171,10 @@ static double activate(const dcv_conv_desc *d, double v)
         return v > 0 ? v : 0;
     if (d->act == DCV_ACT_CLIP)
         return v < (double)d->act_lo ? (double)d->act_lo : v > (double)d->act_hi ? (double)d->act_hi : v;
+    if (d->act == DCV_ACT_SILU)
+        return v / (1 + exp(-v));
+    if (d->act == DCV_ACT_HARD_SWISH)
+        return v * (v < -3 ? 0 : v > 3 ? 1 : v / 6 + 0.5);
     return v;
 }
 

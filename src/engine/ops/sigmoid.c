@@ -8,14 +8,11 @@
 #include "engine/ops/exp.h"
 #include "engine/ops/gate.h"
 #include "engine/ops/map.h"
-
-typedef struct hard_attr {
-    double alpha, beta;
-} hard_attr;
+#include "engine/ops/sigmoid.h"
 
 static const dcv_field hard_fields[] = {
-    {"alpha", DCV_FIELD_REAL, DCV_AT(hard_attr, alpha), .dflt = "0.2", .help = "slope"},
-    {"beta", DCV_FIELD_REAL, DCV_AT(hard_attr, beta), .dflt = "0.5", .help = "value at 0"},
+    {"alpha", DCV_FIELD_REAL, DCV_AT(dcv_hardsigmoid_attr, alpha), .dflt = "0.2", .help = "slope"},
+    {"beta", DCV_FIELD_REAL, DCV_AT(dcv_hardsigmoid_attr, beta), .dflt = "0.5", .help = "value at 0"},
     DCV_FIELDS_END};
 
 DCV_CLONES static void sigmoid(const void *attr, int64_t n, const float *x, float *y)
@@ -42,7 +39,8 @@ static void hyperbolic(const void *attr, int64_t n, const float *x, float *y)
 
 DCV_CLONES static void hard_sigmoid(const void *attr, int64_t n, const float *x, float *y)
 {
-    const float alpha = (float)((const hard_attr *)attr)->alpha, beta = (float)((const hard_attr *)attr)->beta;
+    const float alpha = (float)((const dcv_hardsigmoid_attr *)attr)->alpha,
+                beta = (float)((const dcv_hardsigmoid_attr *)attr)->beta;
     DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         const float v = alpha * x[i] + beta, w = v < 0 ? 0 : v;
@@ -114,7 +112,7 @@ static void tanh_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back
 
 static void hard_sigmoid_slope(const void *attr, int64_t n, const float *x, const float *y, const float *gy, float *gx)
 {
-    const float alpha = (float)((const hard_attr *)attr)->alpha;
+    const float alpha = (float)((const dcv_hardsigmoid_attr *)attr)->alpha;
     (void)x;
     DCV_INDEPENDENT
     for (int64_t i = 0; i < n; i++)
@@ -156,7 +154,7 @@ const dcv_op dcv_op_hardswish = {.name = "HardSwish",
                                  .backward = hard_swish_backward};
 const dcv_op dcv_op_hardsigmoid = {.name = "HardSigmoid",
                                    COMMON,
-                                   .attr_size = sizeof(hard_attr),
+                                   .attr_size = sizeof(dcv_hardsigmoid_attr),
                                    .fields = hard_fields,
                                    .forward = hard_sigmoid_forward,
                                    .back_reads = DCV_BACK_Y,
