@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time ONNX Runtime, OpenVINO and PyTorch, and deconvoy beside them, on one core.
 
-Five torchvision networks with random weights at 224 x 224, a DCGAN generator, a
+Torchvision networks with random weights at 224 x 224, a DCGAN generator, a
 U-Net and, where its file is given, a super-resolution network, forward only;
 median milliseconds per picture. Prints a Markdown table. Needs requirements.txt.
 """
@@ -21,7 +21,10 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # before any of the libraries is loaded
 
 # name: shape of one input, batches
-NETS = {name: ((3, 224, 224), [1, 8]) for name in ["squeezenet1_1", "alexnet", "resnet18", "resnet50", "vgg16"]}
+NETS = {name: ((3, 224, 224), [1, 8])
+        for name in ["squeezenet1_1", "alexnet", "resnet18", "resnet50", "vgg16", "googlenet", "densenet121",
+                     "mobilenet_v2", "efficientnet_b0"]}
+OPTIONS = {"googlenet": {"aux_logits": False, "init_weights": False}}  # its own initial weights take minutes
 NETS.update(dcgan=((100, 1, 1), [64]), unet=((3, 256, 256), [1]), upconv7=((3, 512, 512), [1]))
 PEERS = ["ONNX Runtime", "OpenVINO", "PyTorch"]
 PRECISIONS = ["fast", "strict"]
@@ -66,7 +69,7 @@ def network(name):
     import torchvision
     torch.manual_seed(1123)
     own = {"dcgan": dcgan, "unet": unet}
-    return (own[name]() if name in own else getattr(torchvision.models, name)(weights=None)).eval()
+    return (own[name]() if name in own else getattr(torchvision.models, name)(weights=None, **OPTIONS.get(name, {}))).eval()
 
 
 def export(net, shape, path):
