@@ -18,7 +18,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from peers import NETS, SIDE, export, network  # noqa: E402
+from peers import CLASSIFIERS, SIDE, export, network  # noqa: E402
 
 
 def starts(patch, stride):
@@ -31,23 +31,35 @@ def cpu(run):
     return time.process_time() - t
 
 
-def captum_seconds(name, patch, stride, picture, per_pass):
+def coarser(patch, stride, sample):
+    """A stride that leaves about `sample` windows, and how many times fewer they are.  What a window costs others does not
+    depend on where it lies; 0: all windows."""
+    every = len(starts(patch, stride)) ** 2
+    if not sample or every <= sample:
+        return stride, 1
+    wide = next(s for s in range(stride, SIDE) if len(starts(patch, s)) ** 2 <= sample)
+    return wide, every / len(starts(patch, wide)) ** 2
+
+
+def captum_seconds(name, patch, stride, picture, per_pass, sample):
     import torch
     from captum.attr import Occlusion
     torch.set_num_threads(1)
     net = Occlusion(network(name))
+    stride, times = coarser(patch, stride, sample)
     x = torch.from_numpy(picture)
     with torch.no_grad():
-        return cpu(lambda: net.attribute(x, sliding_window_shapes=(3, patch, patch), strides=(3, stride, stride), baselines=0.0,
+        return times * cpu(lambda: net.attribute(x, sliding_window_shapes=(3, patch, patch), strides=(3, stride, stride), baselines=0.0,
                                          target=3, perturbations_per_eval=per_pass))
 
 
-def onnxruntime_seconds(path, patch, stride, picture, batch):
+def onnxruntime_seconds(path, patch, stride, picture, batch, sample):
     import numpy as np
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    stride, times = coarser(patch, stride, sample)
     corners = [(y, x) for y in starts(patch, stride) for x in starts(patch, stride)]
     session.run(None, {"image": np.repeat(picture, batch, 0)})
 
@@ -57,7 +69,7 @@ def onnxruntime_seconds(path, patch, stride, picture, batch):
             for p, (y, x) in zip(some, corners[first:]):
                 p[:, y:y + patch, x:x + patch] = 0
             session.run(None, {"image": some})
-    return cpu(run)
+    return times * cpu(run)
 
 
 def deconvoy_seconds(program, folder, path, patch, stride, precision, method, rounds):
@@ -86,11 +98,12 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--deconvoy", required=True)
     p.add_argument("--models", type=Path, help="folder of the networks; made there if missing")
-    p.add_argument("--nets", nargs="*", default=NETS)
+    p.add_argument("--nets", nargs="*", default=CLASSIFIERS)
     p.add_argument("--patch", type=int, default=32)
     p.add_argument("--stride", type=int, default=16)
     p.add_argument("--captum", type=int, nargs="*", default=[1, 16, 32], help="windows per pass; none: leave it out")
     p.add_argument("--onnxruntime", type=int, nargs="*", default=[1, 16])
+    p.add_argument("--sample", type=int, default=0, help="time others on about so many windows and scale; our full method is left out")
     p.add_argument("--rounds", type=int, default=2)
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as work:
@@ -108,15 +121,16 @@ def main():
             if not path.exists():
                 export(network(name), path)
             ours = {(q, m): deconvoy_seconds(a.deconvoy, folder, path, a.patch, a.stride, q, m, a.rounds)
-                    for q in ("strict", "fast") for m in ("full", "incremental")}
-            captum = [f"{captum_seconds(name, a.patch, a.stride, picture, n):.2f}" for n in a.captum]
-            ort = [f"{onnxruntime_seconds(path, a.patch, a.stride, picture, n):.2f}" for n in a.onnxruntime]
-            cells = [name, " / ".join(captum), " / ".join(ort)]
+                    for q in ("strict", "fast") for m in (["incremental"] if a.sample else ["full", "incremental"])}
+            captum = [f"{captum_seconds(name, a.patch, a.stride, picture, n, a.sample):.2f}" for n in a.captum]
+            ort = [f"{onnxruntime_seconds(path, a.patch, a.stride, picture, n, a.sample):.2f}" for n in a.onnxruntime]
+            cells, shares = [name, " / ".join(captum), " / ".join(ort)], []
             for q in ("strict", "fast"):
                 one, first, bound = ours[q, "incremental"]
-                cells += [f"{ours[q, 'full'][0]:.2f}", f"{one:.3f} ({first:.2f})"]
-            share = [ours[q, "full"][0] / ours[q, "incremental"][0] / bound for q in ("strict", "fast")]
-            print("| " + " | ".join(cells + [f"{bound:.2f}", " ".join(f"{s:.2f}" for s in share)]) + " |", flush=True)
+                full = ours.get((q, "full"), [float("nan")])[0]
+                cells += [f"{full:.2f}", f"{one:.3f} ({first:.2f})"]
+                shares.append(f"{full / one / bound:.2f}")
+            print("| " + " | ".join(cells + [f"{bound:.2f}", " ".join(shares)]) + " |", flush=True)
 
 
 if __name__ == "__main__":

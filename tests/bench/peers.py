@@ -21,9 +21,10 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # before any of the libraries is loaded
 
 # name: shape of one input, batches
-NETS = {name: ((3, 224, 224), [1, 8])
-        for name in ["squeezenet1_1", "alexnet", "resnet18", "resnet50", "vgg16", "googlenet", "densenet121",
-                     "mobilenet_v2", "efficientnet_b0"]}
+SIDE, BATCHES = 224, [1, 8]
+CLASSIFIERS = ["squeezenet1_1", "alexnet", "resnet18", "resnet50", "vgg16"]  # which the other races here have too
+NETS = {name: ((3, SIDE, SIDE), BATCHES)
+        for name in CLASSIFIERS + ["googlenet", "densenet121", "mobilenet_v2", "efficientnet_b0"]}
 OPTIONS = {"googlenet": {"aux_logits": False, "init_weights": False}}  # its own initial weights take minutes
 NETS.update(dcgan=((100, 1, 1), [64]), unet=((3, 256, 256), [1]), upconv7=((3, 512, 512), [1]))
 PEERS = ["ONNX Runtime", "OpenVINO", "PyTorch"]
@@ -72,7 +73,7 @@ def network(name):
     return (own[name]() if name in own else getattr(torchvision.models, name)(weights=None, **OPTIONS.get(name, {}))).eval()
 
 
-def export(net, shape, path):
+def export(net, path, shape=(3, SIDE, SIDE)):
     import torch
     if path.exists():
         return
@@ -156,7 +157,7 @@ def time_network(name, args, cache):
     net = None if name == "upconv7" else network(name)
     peers = [who for who in PEERS if net or who != "PyTorch"]
     if net:
-        export(net, shape, path)
+        export(net, path, shape)
     runners, outputs = {}, {}
     for batch in batches:
         images = np.random.default_rng(batch).standard_normal((batch, *shape), dtype=np.float32)

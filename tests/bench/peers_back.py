@@ -156,7 +156,7 @@ def main():
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     args.add_argument("--deconvoy", metavar="PATH", required=True, help="the program to compare")
     args.add_argument("--cache", type=Path, help="folder for the ONNX files, kept; without it a temporary one")
-    args.add_argument("--nets", nargs="+", choices=peers.NETS, default=peers.NETS, metavar="NET")
+    args.add_argument("--nets", nargs="+", choices=peers.CLASSIFIERS, default=peers.CLASSIFIERS, metavar="NET")
     args.add_argument("--precision", choices=["fast", "strict"], default="fast")
     args.add_argument("--budget", type=float, default=1.0, help="seconds per measurement")
     args.add_argument("--rounds", type=int, default=3)

@@ -75,7 +75,7 @@ def main():
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     args.add_argument("--walk", required=True, metavar="PATH", help="the program bench_turns")
     args.add_argument("--cache", type=Path, help="folder for the ONNX files, kept; without it a temporary one")
-    args.add_argument("--nets", nargs="+", choices=peers.NETS, default=peers.NETS, metavar="NET")
+    args.add_argument("--nets", nargs="+", choices=[n for n in peers.NETS if peers.NETS[n][0][1] == peers.SIDE], default=peers.CLASSIFIERS, metavar="NET")
     args.add_argument("--seconds", type=float, default=120, help="for a network")
     args.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
     args = args.parse_args()
