@@ -44,6 +44,9 @@ typedef struct dcv_engine_options {
      * those of the engine that it shares with itself.  They must be packed before the first walk and outlive this
      * engine. */
     const dcv_engine *share;
+    /* The engine of the graph that g is a part of, or NULL: which convolutions may keep Winograd's weights is then as
+     * there.  It must outlive this engine. */
+    const dcv_engine *whole;
     /* 2 or more: so many pictures that walks will mostly have.  From the first convolution with many weights on the
      * group then goes through each step together, so that weights are read once, and kernels are chosen for so many. */
     int together;

@@ -41,6 +41,7 @@ static dcv_status compile(dcv_patches *p, dcv_patch_head *h, const int *input_bl
                                   .seen = h->g.out,
                                   .n_seen = h->g.n_out,
                                   .share = p->last,
+                                  .whole = p->engine,
                                   .together = together,
                                   .room = room,
                                   .input_block = input_block};

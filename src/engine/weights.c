@@ -3,7 +3,8 @@
  * Those are four times as many as the direct ones, so all of them together must stay within a budget: what is kept for
  * walks forward and back is at most 2.2 times the model's own, or 16 MB for small models.  Convolutions with the
  * largest maps, where each number saves most, come first.  A function of the graph and of what kernels there are, so
- * that every engine of it computes the same.
+ * that every engine of it computes the same; an engine of a part of it is told by the whole's, since the part alone
+ * would seem to have fewer weights.
  */
 #include <stdlib.h>
 #include "engine/ops/conv.h"
@@ -36,6 +37,10 @@ static bool wants_winograd(const dcv_conv_desc *d)
 dcv_status dcv_plan_weights(dcv_engine *e)
 {
     const dcv_graph *g = e->g;
+    if (e->o.whole) {
+        e->direct = e->o.whole->direct;
+        return DCV_OK;
+    }
     double own = 0, kept = 0, most = 0;
     const bool shares = e->back->own() != 1; /* walks back read what walks forward have packed */
     int n = 0;
