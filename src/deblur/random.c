@@ -17,9 +17,10 @@ static uint64_t mix(uint64_t v)
     return v ^ (v >> 31);
 }
 
-draw draw_for(uint64_t seed, uint64_t index)
+draw draw_for(draw_purpose purpose, uint64_t seed, uint64_t index)
 {
-    return (draw){mix(mix(seed + 0x9e3779b97f4a7c15u) + (index + 1) * 0xd1342543de82ef95u), 0};
+    const uint64_t stream = mix(seed + 0x9e3779b97f4a7c15u) + (uint64_t)purpose * 0xa0761d6478bd642fu;
+    return (draw){mix(stream + (index + 1) * 0xd1342543de82ef95u), 0};
 }
 
 double draw_uniform(draw *d)

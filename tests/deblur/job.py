@@ -104,6 +104,17 @@ run('flat.yaml')
 run('flat.yaml', 5, '--set', 'output=flat5.h5', says='2 of 5 ranks idle: the object has 3 planes')
 check('more ranks than planes', read('flat1.h5') == read('flat5.h5'))
 
+# The noise that `blur` draws and the split that judges it are independent, also where both seeds are the default.
+yaml('seeds.yaml', 'blur', 's.h5', input='sharp.h5', psf=motion, background=20, noise='{poisson: 2000, seed: 1}')
+yaml('thin.yaml', 'deblur', 't.h5', input='s.h5', psf=motion, noise='{gain: %r}' % (image('blurred.h5', '/blur/image').max() / 2000))
+ends = []
+for seed in (1, 2, 3):
+    run('seeds.yaml', 1, '--set', 'blur.noise.seed=%d' % seed, '--fresh')
+    run('thin.yaml', 1, '--fresh')
+    with h5py.File('t.h5', 'r') as f:
+        ends.append(int(f['/deblur/iterations'][()]))
+check('thinning ends after %s iterations for three seeds of the noise' % ends, max(ends) < 3 * min(ends) and max(ends) < 500)
+
 # Killed and asked to stop, with states, and gone on with on another number of ranks.
 big = np.kron(scene, np.ones((6, 6)))
 put('big.h5', image=big)

@@ -246,10 +246,11 @@ def mix(v):
 
 
 class Draw:
-    """The numbers drawn for one sample: of (seed, index) alone, see src/deblur/random.c."""
+    """The numbers drawn to split one sample: of (seed, index) alone, see src/deblur/random.c."""
 
     def __init__(self, seed, index):
-        self.key, self.count = mix((mix((seed + 0x9e3779b97f4a7c15) & MASK) + (index + 1) * 0xd1342543de82ef95) & MASK), 0
+        stream = mix((seed + 0x9e3779b97f4a7c15) & MASK) + 0xa0761d6478bd642f
+        self.key, self.count = mix((stream + (index + 1) * 0xd1342543de82ef95) & MASK), 0
 
     def uniform(self):
         self.count += 1

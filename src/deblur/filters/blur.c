@@ -51,7 +51,7 @@ static double brightest(const problem *p)
 
 static double noisy(const blurring *b, double v, uint64_t index)
 {
-    draw d = draw_for(b->noise->seed, index);
+    draw d = draw_for(DRAW_NOISE, b->noise->seed, index);
     if (b->counts > 0)
         v = draw_poisson(&d, fmax(v, 0) * b->counts) / b->counts;
     return b->noise->gaussian > 0 ? v + b->noise->gaussian * draw_normal(&d) : v;

@@ -211,7 +211,7 @@ static void split_plane(void *ctx, int64_t turn, int thread)
         real *to = field_row(&l->fit, (int)c, i0, p->y.b.at[1] + j);
         const int64_t row = (seen(p, 0, i0 - p->y.b.at[0]) * n[1] + seen(p, 1, j)) * n[2];
         for (int64_t k = 0; k < p->y.b.n[2]; k++) {
-            draw d = draw_for(p->spec.seed, (uint64_t)((row + seen(p, 2, k)) * p->spec.channels + c));
+            draw d = draw_for(DRAW_SPLIT, p->spec.seed, (uint64_t)((row + seen(p, 2, k)) * p->spec.channels + c));
             to[k] = (real)(l->by_counts ? fitted_counts(l, (double)y[k], &d)
                                         : fitted_noise(l, (double)y[k], fmax((double)y[k], 0), &d));
         }

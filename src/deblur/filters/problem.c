@@ -201,7 +201,7 @@ typedef struct testing {
 static real random_at(const problem *p, bool of_data, int64_t c, int64_t i0, int64_t i1, int64_t i2)
 {
     const int64_t *m = p->geo.m, at = ((c * m[0] + i0) * m[1] + i1) * m[2] + i2;
-    draw d = draw_for(of_data, (uint64_t)at);
+    draw d = draw_for(DRAW_PROBE, of_data, (uint64_t)at);
     return (real)(draw_uniform(&d) - 0.5);
 }
 
