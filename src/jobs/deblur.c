@@ -360,6 +360,9 @@ static dcv_status open_all(deblur *d, const dcv_config *c, int threads)
                                 .skimage = o->compat != 0,
                                 .low_centre = o->compat && o->method == DCV_RICHARDSON_LUCY};
     DCV_TRY(solving_open(&d->s, c, &so, threads));
+    if (d->traces && d->s.all.channels > 1)
+        return dcv_config_fail(c, "deblur.input", "%s holds pictures of %d channels, not traces", o->input,
+                               d->s.all.channels);
     make_spec(d);
     d->n_history = is_lucy(o->method) || o->method == DCV_ITERATIVE_SPIKES ? o->iterations : 0;
     d->history = dcv_alloc((size_t)threads, sizeof *d->history);

@@ -155,6 +155,9 @@ dcv_status spread_check(const dcv_config *c, const char *section, const psf_opti
         [DCV_PSF_FILE] = {{"file", o->file != NULL}},
     };
     char key[64];
+    snprintf(key, sizeof key, "%s.psf.kind", section);
+    if (o->kind < 0)
+        return dcv_config_fail(c, key, "%s is missing; one of gaussian moffat airy disk motion gibson_lanni file", key);
     for (int i = 0; i < 4 && needs[o->kind][i].key; i++)
         if (!needs[o->kind][i].there) {
             snprintf(key, sizeof key, "%s.psf.%s", section, needs[o->kind][i].key);

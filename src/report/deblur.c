@@ -211,12 +211,13 @@ static dcv_status draw_traces(const view *v, const char *path)
 {
     const int64_t n = v->objects < MOST_OBJECTS ? v->objects : MOST_OBJECTS;
     dcv_image sheet = {.px = NULL};
-    double *row = dcv_alloc((size_t)v->w, sizeof *row);
-    dcv_status st = row ? canvas_new(n * (TRACE_H + GAP) + GAP, TRACE_W + 2 * GAP, &sheet) : DCV_ENOMEM;
+    const int64_t several = v->objects > 1 || v->image.n > 1 + (v->channels > 1);
+    double *all = dcv_alloc((size_t)v->each, sizeof *all), *row = dcv_alloc((size_t)v->w, sizeof *row);
+    dcv_status st = all && row ? canvas_new(n * (TRACE_H + GAP) + GAP, TRACE_W + 2 * GAP, &sheet) : DCV_ENOMEM;
     for (int64_t i = 0; st == DCV_OK && i < n; i++) {
-        st = dcv_h5_read(v->in->h5, path, DCV_F64, v->image.n > 1 ? i : 0, v->image.n > 1 ? 1 : v->w, row);
-        for (int64_t k = 0; st == DCV_OK && k < v->w; k++)
-            row[k] = isfinite(row[k]) ? row[k] : 0;
+        st = dcv_h5_read(v->in->h5, path, DCV_F64, several ? i : 0, several ? 1 : v->w, all);
+        for (int64_t k = 0; st == DCV_OK && k < v->w; k++) /* the first of further axes and channels */
+            row[k] = isfinite(all[k * v->channels]) ? all[k * v->channels] : 0;
         if (st == DCV_OK)
             curve(&sheet, GAP + i * (TRACE_H + GAP), GAP, TRACE_H, TRACE_W, row, v->w);
     }
@@ -225,6 +226,7 @@ static dcv_status draw_traces(const view *v, const char *path)
     if (st == DCV_OK)
         st = finish(&one, 0, "traces", &sheet);
     dcv_image_clear(&sheet);
+    dcv_free(all);
     dcv_free(row);
     return st;
 }

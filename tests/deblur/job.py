@@ -252,6 +252,25 @@ run('sac.yaml')
 with h5py.File('sac.h5', 'r') as f:
     check('sampling of a SAC file', np.allclose(f['deblur/lag'][()], np.arange(-20, 41) * 0.05) and f['deblur/image'].shape == (1, 61))
 
+# Reports of rows of colour, of rows in more axes, and of a single row, whose widths differ from what a row holds.
+for name, shape, dimensions in (('rows.png', None, 1), ('rows.h5', (3, 5, 40), 1), ('row.h5', (40,), 1)):
+    if shape:
+        put(name, image=rng.random(shape))
+    else:
+        with open(name, 'wb') as f:
+            part = lambda kind, data: struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+            pixels = b''.join(b'\0' + bytes(rng.integers(0, 256, 90, np.uint8)) for _ in range(20))
+            f.write(b'\x89PNG\r\n\x1a\n' + part(b'IHDR', struct.pack('>2I5B', 30, 20, 8, 2, 0, 0, 0)) +
+                    part(b'IDAT', zlib.compress(pixels)) + part(b'IEND', b''))
+    yaml('rows.yaml', 'deblur', 'rows_out.h5', input=name, dimensions=dimensions, psf='{kind: gaussian, fwhm: 2}', iterations=2)
+    run('rows.yaml', 1, '--fresh')
+    done = subprocess.run([program, 'report', 'rows_out.h5', '-o', 'rows_report'], capture_output=True, text=True)
+    check('report of %s: %d %s' % (name, done.returncode, done.stderr[-200:]), done.returncode == 0)
+yaml('rgb.yaml', 'deblur', 'rgb.h5', input='rows.png', method='water_level', psf='{kind: file, file: w.h5}')
+run('rgb.yaml', want=78, says='pictures of 3 channels, not traces')
+yaml('kind.yaml', 'deblur', 'kind.h5', input='row.h5')
+run('kind.yaml', want=78, says='deblur.psf.kind is missing')
+
 # What is refused, and how.
 put('flat.h5', psf=np.zeros((3, 3)))
 put('line.h5', image=np.ones(7))
