@@ -82,6 +82,7 @@ static dcv_status read_targets(cam_job *j)
     const dcv_names five = {.word = -1, .n = 1, .v = list};
     const dcv_graph *g = j->on.net.graph;
     DCV_TRY(dcv_targets_read(&j->targets, &j->options->targets, g));
+    dcv_targets_warn(&j->targets, j->on.net.dataset);
     dcv_targets_start(&j->best, j->on.base.config, "cam", "logits", NULL);
     return dcv_targets_read(&j->best, &five, g);
 }

@@ -302,6 +302,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
                         j->on.net.model->file, g->value[g->in[0]].dims.n);
     j->map = dcv_value_map(&g->value[g->in[0]]);
     DCV_TRY(dcv_targets_read(&j->targets, &o->targets, g));
+    dcv_targets_warn(&j->targets, j->on.net.dataset);
     j->n_targets = j->from_data ? j->targets.n : 1;
     if (!j->from_data) {
         j->on.base.n_items = j->targets.n;

@@ -297,6 +297,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     DCV_TRY(dcv_network_job_open(&j->on, &dcv_job_occlusion, c, &o, share, threads));
     DCV_TRY(check_input(j));
     DCV_TRY(dcv_targets_read(&j->targets, &j->options->targets, j->on.net.graph));
+    dcv_targets_warn(&j->targets, j->on.net.dataset);
     warn_of_fill(j);
     DCV_TRY(plan_windows(j));
     plan_pictures(j);

@@ -221,6 +221,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     if (j->map.n + 2 > DCV_MAX_RANK)
         return dcv_fail(DCV_EDATA, "%s: the input has too many axes", j->on.net.model->file);
     DCV_TRY(dcv_targets_read(&j->targets, &j->options->targets, g));
+    dcv_targets_warn(&j->targets, j->on.net.dataset);
     DCV_TRY(dcv_fill_check(c, "reconstruct.fill", &j->options->fill, dcv_input_channels(&input->dims)));
     dcv_network_cost(&j->on.net, j->on.net.item_gflop * walks(j));
     DCV_TRY(check_memory(j));

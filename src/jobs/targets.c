@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 
 enum { RANKED = 5, UNIT_MAX = 0, UNIT_SUM = 1 }; /* words of `unit` */
@@ -127,6 +128,20 @@ dcv_status dcv_targets_read(dcv_targets *t, const dcv_names *names, const dcv_gr
     if (t->n == 0)
         return dcv_config_fail(t->config, key_of(t, "targets", -1, key, sizeof key), "no target");
     return check_unit(t, &m);
+}
+
+void dcv_targets_warn(const dcv_targets *t, const dcv_dataset *d)
+{
+    bool asked = false, labelled = false;
+    for (int i = 0; i < t->n; i++)
+        asked |= t->list[i].kind == TARGET_LABEL;
+    for (int64_t i = 0; d && asked && !labelled && i < d->n; i++)
+        labelled = d->entry[i].label >= 0;
+    if (d && asked && !labelled)
+        dcv_log_warning(
+            "%s.targets: label is asked for, and no item has one (see dataset.labels): those targets are -1, their "
+            "results NaN",
+            t->section);
 }
 
 void dcv_targets_clear(dcv_targets *t)

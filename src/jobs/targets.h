@@ -6,6 +6,7 @@
 #ifndef DCV_JOBS_TARGETS_H
 #define DCV_JOBS_TARGETS_H
 
+#include "deconvoy/dataset.h"
 #include "deconvoy/config.h"
 #include "deconvoy/engine.h"
 
@@ -38,6 +39,9 @@ dcv_status dcv_targets_value(const dcv_targets *t, const dcv_graph *g, int *valu
  */
 dcv_status dcv_targets_read(dcv_targets *t, const dcv_names *names, const dcv_graph *g) DCV_MUST_USE;
 void dcv_targets_clear(dcv_targets *t);
+
+/* Warn where the label is asked for and no item has one: all of those targets will be -1.  d may be NULL. */
+void dcv_targets_warn(const dcv_targets *t, const dcv_dataset *d);
 
 /* The value that dcv_targets_value() names, row-major, as targets see it: probabilities where they are asked for. */
 void dcv_targets_see(const dcv_targets *t, const dcv_graph *g, const dcv_blob *b, float *x);

@@ -15,7 +15,7 @@ static const char head[] =
     "body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 75rem; color: #1b1b1b; "
     "background: #fff }\n"
     "h1 { font-size: 1.5rem; margin: .5rem 0 } h2 { font-size: 1.15rem; margin: 1.5rem 0 .4rem }\n"
-    "table { border-collapse: collapse } caption { text-align: left; font-weight: 600; padding-top: 1rem } th { "
+    "table { border-collapse: collapse } th { "
     "text-align: left; font-weight: 600; white-space: nowrap }\n"
     "th, td { padding: .1rem 1rem .1rem 0; vertical-align: top; overflow-wrap: anywhere }\n"
     "figure { margin: 1rem 0 2rem } figcaption { font-weight: 600; margin-bottom: .3rem }\n"
@@ -181,19 +181,16 @@ static dcv_status print_failures(FILE *to, const dcv_report_in *in)
         return DCV_OK;
     DCV_TRY(dcv_report_shape(in, item, 1, &rows));
     DCV_TRY(dcv_report_shape(in, message, 1, &texts));
-    fputs("<table>\n", to);
     for (int64_t i = 0, at; i < SHOWN_FAILURES && i < rows.d[0] && i < texts.d[0]; i++) {
         char text[MESSAGE_BYTES + 1] = "";
         DCV_TRY(dcv_h5_read(in->h5, item, DCV_I64, i, 1, &at));
         if (at < 0)
             break;
         DCV_TRY(dcv_h5_read_text(in->h5, message, i, 1, text, MESSAGE_BYTES));
-        fprintf(to, "%s<tr><th>%" PRId64 "</th><td>", i ? "" : "<caption>Failed items, the first of them</caption>\n",
-                at);
+        fprintf(to, "%s<p><b>%" PRId64 "</b> ", i ? "" : "<h2>Failed items, the first of them</h2>\n", at);
         print_text(to, text, MESSAGE_BYTES);
-        fputs("</td></tr>\n", to);
+        fputs("</p>\n", to);
     }
-    fputs("</table>\n", to);
     return DCV_OK;
 }
 

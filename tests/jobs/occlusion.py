@@ -272,6 +272,8 @@ def bad():
                        ("occlusion.method=quick", "quick"), ("runtime.memory=1MiB", "runtime.memory")):
         text = run(config, sets, code=78)
         v.check(says in text, sets, "says", text)
+    text = run(config, "occlusion.targets=[label]")
+    v.check("no item has one" in text and "no item has one" not in run(config), "labels that are not there", text)
     with h5py.File(WORK / "nan.h5", "w") as f:
         x = np.repeat(GOLDEN[f"{name}/input"][None], 3, 0)
         x[1, 2, 3, 4] = np.nan
