@@ -76,8 +76,8 @@ static dcv_status read_item(const sheet *s, int64_t i)
 static dcv_status find_range(sheet *s)
 {
     static const struct {
-        double lo, hi, spare, least; /* the largest number is at least that */
-    } known[] = {{0, 1, 0.5, 0}, {-1, 1, 0.5, 0}, {0, 255, 64, 16}};
+        double lo, hi;
+    } known[] = {{0, 1}, {-1, 1}, {0, 255}};
     double lo = INFINITY, hi = -INFINITY;
     for (int64_t i = 0; i < s->n; i++) {
         DCV_TRY(read_item(s, i));
@@ -90,7 +90,8 @@ static dcv_status find_range(sheet *s)
     s->lo = lo <= hi ? lo : 0;
     s->hi = lo <= hi ? hi : 1;
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
-        if (lo >= known[k].lo - known[k].spare && hi <= known[k].hi + known[k].spare && hi >= known[k].least) {
+        const double width = known[k].hi - known[k].lo, spare = width / 4;
+        if (lo >= known[k].lo - spare && hi <= known[k].hi + spare && hi - lo >= width / 2) {
             s->lo = known[k].lo;
             s->hi = known[k].hi;
             break;
