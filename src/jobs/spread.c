@@ -139,9 +139,39 @@ typedef struct need {
     bool there;
 } need;
 
+static const char *const kinds[] = {"gaussian", "moffat", "airy", "disk", "motion", "gibson_lanni", "file"};
+
+/* Keys that were given and say nothing of this kind: perhaps the kind is the mistake. */
+static void warn_of_others(const char *section, const psf_options *o)
+{
+    enum {
+        GAUSSIAN = 1 << DCV_PSF_GAUSSIAN,
+        MOFFAT = 1 << DCV_PSF_MOFFAT,
+        AIRY = 1 << DCV_PSF_AIRY,
+        LANNI = 1 << DCV_PSF_GIBSON_LANNI
+    };
+    const struct {
+        const char *key;
+        bool there;
+        int of; /* kinds that have it */
+    } keys[] = {
+        {"fwhm", o->fwhm.n > 0, GAUSSIAN | MOFFAT | AIRY},
+        {"beta", !isnan(o->beta), MOFFAT},
+        {"radius", !isnan(o->radius), 1 << DCV_PSF_DISK},
+        {"length", !isnan(o->length), 1 << DCV_PSF_MOTION},
+        {"na", !isnan(o->na), LANNI},
+        {"wavelength", !isnan(o->wavelength), LANNI},
+        {"pixel", !isnan(o->pixel), LANNI},
+        {"step", !isnan(o->step), LANNI},
+        {"file", o->file != NULL, 1 << DCV_PSF_FILE},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].there && !(keys[i].of >> o->kind & 1))
+            dcv_log_warning("%s.psf.%s is not used: the PSF is of kind %s", section, keys[i].key, kinds[o->kind]);
+}
+
 dcv_status spread_check(const dcv_config *c, const char *section, const psf_options *o, int dimensions)
 {
-    static const char *const kinds[] = {"gaussian", "moffat", "airy", "disk", "motion", "gibson_lanni", "file"};
     const need needs[][4] = {
         [DCV_PSF_GAUSSIAN] = {{"fwhm", o->fwhm.n > 0}},
         [DCV_PSF_MOFFAT] = {{"fwhm", o->fwhm.n > 0}, {"beta", !isnan(o->beta)}},
@@ -163,6 +193,7 @@ dcv_status spread_check(const dcv_config *c, const char *section, const psf_opti
             snprintf(key, sizeof key, "%s.psf.%s", section, needs[o->kind][i].key);
             return dcv_config_fail(c, key, "%s is missing; a PSF of kind %s needs it", key, kinds[o->kind]);
         }
+    warn_of_others(section, o);
     snprintf(key, sizeof key, "%s.psf.fwhm", section);
     if (o->fwhm.n > 1 && (o->kind != DCV_PSF_GAUSSIAN || o->fwhm.n != dimensions))
         return dcv_config_fail(c, key, "%d widths; expected one%s", o->fwhm.n,

@@ -268,6 +268,8 @@ for name, shape, dimensions in (('rows.png', None, 1), ('rows.h5', (3, 5, 40), 1
     check('report of %s: %d %s' % (name, done.returncode, done.stderr[-200:]), done.returncode == 0)
 yaml('rgb.yaml', 'deblur', 'rgb.h5', input='rows.png', method='water_level', psf='{kind: file, file: w.h5}')
 run('rgb.yaml', want=78, says='pictures of 3 channels, not traces')
+yaml('other.yaml', 'deblur', 'other.h5', input='row.h5', dimensions=1, psf='{kind: gaussian, fwhm: 2, radius: 3}', iterations=2)
+run('other.yaml', says='deblur.psf.radius is not used: the PSF is of kind gaussian')
 yaml('kind.yaml', 'deblur', 'kind.h5', input='row.h5')
 run('kind.yaml', want=78, says='deblur.psf.kind is missing')
 
