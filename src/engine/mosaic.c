@@ -456,6 +456,7 @@ static dcv_status lay(cut c[2], int64_t tile_px, dcv_mosaic *m)
     dcv_graph *piece = NULL;
     m->dims = whole->value[whole->in[0]].dims;
     for (int axis = 0; axis < 2; axis++) {
+        m->step[axis] = c[axis].step;
         m->dims.d[2 + axis] = size_for(m->dims.d[2 + axis], tile_px, c[axis].step);
         if (m->dims.d[2 + axis] < 1)
             return dcv_fail(DCV_ECONFIG, "tiles of %lld px; strides of %lld px in all need larger ones",

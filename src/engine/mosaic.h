@@ -25,6 +25,7 @@ typedef struct dcv_mosaic {
     int n_out;
     int n[2];              /* rows and columns of tiles */
     dcv_tile_row *tile[2]; /* [n] */
+    int64_t step[2];       /* after how many cells all strides start anew; a multiple of all down */
     int64_t *up, *down;    /* [2][n_out] a tile that starts at f gives cells from f up / down on */
 } dcv_mosaic;
 

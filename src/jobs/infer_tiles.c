@@ -128,15 +128,16 @@ dcv_status infer_tiles_choose(void *ctx, const dcv_network *net, dcv_dims *dims)
     return stay_whole(job, text);
 }
 
-/* Most cells along an axis that a tile, or a picture that fits into one, gives of an output; tiles of other pictures
- * may be a little larger than those of the largest. */
+/* Most cells along an axis that a tile, or a picture that fits into one, gives of an output.  Extents grow by up / down
+ * from one multiple of the step to the next, and never fall in between: so the largest picture says what comes on top,
+ * and a tile that is no multiple gives no more than the next one. */
 static int64_t most_along(const infer *job, int o, int axis)
 {
     const dcv_graph *g = job->on.net.graph;
     const int64_t all = g->value[g->out[job->wanted[o]]].dims.d[2 + axis], in = g->value[g->in[0]].dims.d[2 + axis],
                   up = job->largest->up[axis * job->n_wanted + o], down = job->largest->down[axis * job->n_wanted + o],
-                  even = in * up / down, border = all > even ? all - even : 0,
-                  most = job->tile * up / down + border + 2;
+                  step = job->largest->step[axis], border = all - in / step * step / down * up,
+                  most = (job->tile + step - 1) / step * step / down * up + border;
     return most < all ? most : all;
 }
 

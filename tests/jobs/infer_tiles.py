@@ -147,7 +147,27 @@ def shuffle():
     return net, None
 
 
-NETS = {"shuffle": (shuffle, [(63, 90), (33, 20)]), "double": (double, [(70, 90), (41, 120), (30, 20)]), "u_net": (u_net, [(96, 128), (64, 164)]),
+def even():
+    """Sizes are rounded up to eights: a tile that is none gives more than it takes, and so does what fits into one."""
+    net = Net()
+    for c in (4, 6, 8):
+        net.conv(c, 3, 2, auto_pad="SAME_UPPER")
+        net.relu()
+    for c in (6, 4, 5):
+        net.up(c, 2, 2, 0)
+    return net, None
+
+
+def odd():
+    """Sizes are rounded down to eights, and a border is added to that."""
+    net = Net()
+    net.conv(4, 8, 8, pads=[0] * 4)
+    net.up(4, 8, 8, 0)
+    net.conv(3, 1, pads=[3] * 4)
+    return net, None
+
+
+NETS = {"even": (even, [(200, 208), (97, 105), (49, 49)]), "odd": (odd, [(103, 111), (96, 80), (32, 32)]), "shuffle": (shuffle, [(63, 90), (33, 20)]), "double": (double, [(70, 90), (41, 120), (30, 20)]), "u_net": (u_net, [(96, 128), (64, 164)]),
         "strides": (strides, [(97, 122), (101, 60), (35, 36)]), "resized": (resized, [(90, 122), (64, 64)])}
 
 
@@ -199,7 +219,8 @@ def make(name):
 
 
 def nets():
-    for name, tiles in (("double", (32, 45)), ("u_net", (48, 53)), ("strides", (40, 57)), ("resized", (33,)), ("shuffle", (32, 41))):
+    for name, tiles in (("double", (32, 45)), ("u_net", (48, 53)), ("strides", (40, 57)), ("resized", (33,)), ("shuffle", (32, 41)),
+                        ("even", (48, 49)), ("odd", (32, 33))):
         make(name)
         run(name + "_whole", config(name, 1000))
         with h5py.File(name + "_whole.h5", "r") as f:
