@@ -219,9 +219,56 @@ static void test_unpool(int64_t order)
     dcv_graph_free(g);
 }
 
+/* Constant indices that another node adds to what a walk finds: there they are floats, here they stay whole. */
+static void test_shared_indices(void)
+{
+    static const int64_t numbers[4] = {1, 0, 0, 1}, one[2] = {1, 1}, axis = 3;
+    static const float x[4] = {5, 6, 7, 8}, want[3][4] = {{6, 5, 7, 8}, {7, 8, 0, 0}, {2, 1, 1, 2}};
+    const dcv_attr last = {.name = "axis", .type = DCV_ATTR_INT, .n = 1, .i = &axis},
+                   kernel = {.name = "kernel_shape", .type = DCV_ATTR_INTS, .n = 2, .i = one};
+    const char *const pair[] = {"x", "i"}, *const sum[] = {"which", "i"};
+    dcv_model_node node[4] = {
+        {.name = "a", .op = "GatherElements", .in = pair, .n_in = 2, .out = (const char *const[]){"gathered"}},
+        {.name = "b", .op = "MaxUnpool", .in = pair, .n_in = 2, .out = (const char *const[]){"placed"}},
+        {.name = "c", .op = "ArgMax", .in = pair, .n_in = 1, .out = sum},
+        {.name = "d", .op = "Add", .in = sum, .n_in = 2, .out = (const char *const[]){"added"}}};
+    for (int k = 0; k < 4; k++) {
+        node[k].domain = "";
+        node[k].n_out = 1;
+        node[k].attr = (dcv_attr *)(k == 1 ? &kernel : &last);
+        node[k].n_attr = k < 3;
+    }
+    dcv_const index = {.name = "i", .type = DCV_I64, .dims = {4, {1, 1, 2, 2}}, .data = numbers};
+    dcv_model_value in = {.name = "x", .elem_type = 1, .rank = 4, .dim = {1, 1, 2, 2}},
+                    out[3] = {{.name = "gathered", .rank = -1},
+                              {.name = "placed", .rank = -1},
+                              {.name = "added", .rank = -1}};
+    const dcv_model m = {.file = "shared.onnx",
+                         .opset = 13,
+                         .node = node,
+                         .n_node = 4,
+                         .constant = &index,
+                         .n_const = 1,
+                         .in = &in,
+                         .n_in = 1,
+                         .out = out,
+                         .n_out = 3};
+    const float *const input[1] = {x};
+    dcv_graph *g = NULL;
+    CHECK_OK(dcv_graph_new(&m, NULL, 0, &g));
+    float **values = g ? ref_run(g, 1, input) : NULL;
+    for (int o = 0; g && o < 3; o++)
+        for (int i = 0; i < 4; i++)
+            CHECK_NEAR(values[g->out[o]][i], want[o][i], 0);
+    if (g)
+        ref_free(g, values);
+    dcv_graph_free(g);
+}
+
 int main(void)
 {
     test_exp();
+    test_shared_indices();
     test_unpool(0);
     test_unpool(1);
     static const char *const files[] = {"ops8",  "ops9",        "ops13",        "ops18",       "ops19",

@@ -19,6 +19,7 @@ typedef struct indexed_attr {
     int at;               /* the axis; else leading axes that the indices do not name */
     int64_t named, inner; /* by_slice: coordinates that they name, elements of what follows */
     int64_t per_batch;    /* by_slice: slices in each batch */
+    const int64_t *index; /* constant; NULL: a picture's */
 } indexed_attr;
 
 static const dcv_field axis_fields[] = {
@@ -52,8 +53,11 @@ static dcv_status shapes_differ(const dcv_shape_io *io, const char *what, const 
                        dcv_dims_print(b, tb));
 }
 
-static dcv_status check_type(const dcv_shape_io *io)
+/* Constant indices are kept as they are now: the value may become floats, for another node that works with them. */
+static dcv_status take_indices(const dcv_shape_io *io)
 {
+    indexed_attr *a = io->node->attr;
+    a->index = io->x[1]->constant;
     if (io->x[1]->type == DCV_I64)
         return DCV_OK;
     return dcv_op_fail(io, DCV_EDATA, "indices (\"%s\") must be integers", io->x[1]->name);
@@ -62,7 +66,7 @@ static dcv_status check_type(const dcv_shape_io *io)
 /* Is constant index number i within an extent? */
 static dcv_status check_index(const dcv_shape_io *io, int64_t i, int64_t extent)
 {
-    const int64_t *index = io->x[1]->constant;
+    const int64_t *index = ((const indexed_attr *)io->node->attr)->index;
     if (index && (index[i] < -extent || index[i] >= extent))
         return dcv_op_fail(io, DCV_EDATA, "index %lld into %lld cells", (long long)index[i], (long long)extent);
     return DCV_OK;
@@ -73,14 +77,14 @@ static dcv_status along_axis(const dcv_shape_io *io)
 {
     indexed_attr *a = io->node->attr;
     const dcv_dims *x = &io->x[0]->dims, *i = &io->x[1]->dims;
-    DCV_TRY(check_type(io));
+    DCV_TRY(take_indices(io));
     DCV_TRY(dcv_op_axis(io, a->axis, x->n, &a->at));
     bool fits = i->n == x->n;
     for (int k = 0; fits && k < x->n; k++)
         fits = k == a->at || i->d[k] <= x->d[k];
     if (!fits)
         return shapes_differ(io, "indices", i, "data", x);
-    for (int64_t n = 0; io->x[1]->constant && n < dcv_count(i); n++)
+    for (int64_t n = 0; a->index && n < dcv_count(i); n++)
         DCV_TRY(check_index(io, n, x->d[a->at]));
     return DCV_OK;
 }
@@ -91,7 +95,7 @@ static dcv_status by_slice(const dcv_shape_io *io, dcv_dims *list)
     indexed_attr *a = io->node->attr;
     const dcv_dims *x = &io->x[0]->dims, *i = &io->x[1]->dims;
     const int b = (int)a->batch_dims;
-    DCV_TRY(check_type(io));
+    DCV_TRY(take_indices(io));
     a->by_slice = true;
     a->at = b;
     a->named = i->n ? i->d[i->n - 1] : 0;
@@ -113,7 +117,7 @@ static dcv_status by_slice(const dcv_shape_io *io, dcv_dims *list)
         a->inner *= x->d[k];
         list->d[list->n++] = x->d[k];
     }
-    for (int64_t n = 0; io->x[1]->constant && n < dcv_count(i); n++)
+    for (int64_t n = 0; a->index && n < dcv_count(i); n++)
         DCV_TRY(check_index(io, n, x->d[b + n % a->named]));
     return DCV_OK;
 }
@@ -210,9 +214,9 @@ static int64_t place_of(const places *p, int64_t e)
 }
 
 /* The indices of picture q, from a constant or from the walk. */
-static void set_indices(places *p, const dcv_graph *g, const dcv_node *nd, const dcv_blob *x, int q)
+static void set_indices(places *p, const dcv_blob *x, int q)
 {
-    p->ints = g->value[nd->in[1]].constant;
+    p->ints = p->a->index;
     p->floats = p->ints ? NULL : x->data + q * x->n_stride;
 }
 
@@ -246,11 +250,12 @@ static dcv_status gather_fold(const dcv_fold_io *io)
 
 static void gather_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
+    (void)g;
     places p = places_of(nd, io->x[0].dims, io->y[0].dims);
     for (int q = 0; q < io->y[0].n; q++) {
         const float *x = io->x[0].data + q * io->x[0].n_stride;
         float *y = io->y[0].data + q * io->y[0].n_stride;
-        set_indices(&p, g, nd, &io->x[1], q);
+        set_indices(&p, &io->x[1], q);
         for (int64_t e = 0; e < p.n; e++) {
             const int64_t at = place_of(&p, e);
             y[e] = at < 0 ? NAN : x[at];
@@ -260,10 +265,11 @@ static void gather_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io 
 
 static void gather_backward(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *io)
 {
+    (void)g;
     if (!io->gx[0].data)
         return;
     places p = places_of(nd, io->gx[0].dims, io->gy[0].dims);
-    set_indices(&p, g, nd, &io->x[1], 0);
+    set_indices(&p, &io->x[1], 0);
     memset(io->gx[0].data, 0, (size_t)dcv_count(&p.data) * sizeof(float));
     for (int64_t e = 0; e < p.n; e++) {
         const int64_t at = place_of(&p, e);
@@ -338,9 +344,10 @@ static dcv_status scatter_fold(const dcv_fold_io *io)
 
 static void scatter_forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
 {
+    (void)g;
     places p = places_of(nd, io->x[0].dims, io->x[2].dims);
     for (int q = 0; q < io->y[0].n; q++) {
-        set_indices(&p, g, nd, &io->x[1], q);
+        set_indices(&p, &io->x[1], q);
         scatter(&p, io->x[0].data + q * io->x[0].n_stride, io->x[2].data + q * io->x[2].n_stride,
                 io->y[0].data + q * io->y[0].n_stride);
     }
@@ -387,7 +394,7 @@ static void scatter_backward(const dcv_graph *g, const dcv_node *nd, const dcv_b
 {
     places p = places_of(nd, io->gy[0].dims, &g->value[nd->in[2]].dims);
     const float *gy = io->gy[0].data;
-    set_indices(&p, g, nd, &io->x[1], 0);
+    set_indices(&p, &io->x[1], 0);
     make_marks(&p, io, io->scratch);
     for (int64_t i = 0; io->gx[0].data && i < dcv_count(&p.data); i++)
         io->gx[0].data[i] = gy[i] * share(&p, io, i, -1, io->scratch);

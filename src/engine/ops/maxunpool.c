@@ -10,7 +10,8 @@
 
 typedef struct unpool_attr {
     dcv_window_attr window;
-    dcv_dims made; /* what kernel, strides and pads lead to */
+    dcv_dims made;        /* what kernel, strides and pads lead to */
+    const int64_t *index; /* constant; NULL: a picture's */
 } unpool_attr;
 
 static const dcv_field fields[] = {{"kernel_shape", DCV_FIELD_INTS, DCV_AT(unpool_attr, window.kernel_shape), .min = 1,
@@ -46,6 +47,7 @@ static dcv_status shape(const dcv_shape_io *io)
     if (!dcv_dims_equal(x, &io->x[1]->dims) || io->x[1]->type != DCV_I64)
         return dcv_op_fail(io, DCV_EDATA, "input %s does not fit indices %s", dcv_dims_print(x, tx),
                            dcv_dims_print(&io->x[1]->dims, ti));
+    a->index = io->x[1]->constant; /* the value may become floats, for another node that works with them */
     DCV_TRY(dcv_window_resolve(io, &a->window, x, NULL));
     a->made = *x;
     for (int i = 0; i < a->window.n_space; i++) {
@@ -154,9 +156,9 @@ static inline int64_t place_near(const finder *f, int64_t at, int64_t q, int64_t
 }
 
 /* Number of an index that a blob or a constant holds; i: place in plain memory, m in the blob's. */
-static int64_t index_at(const dcv_graph *g, const dcv_node *nd, const float *indices, int64_t i, int64_t m)
+static int64_t index_at(const dcv_node *nd, const float *indices, int64_t i, int64_t m)
 {
-    const int64_t *constant = g->value[nd->in[1]].constant;
+    const int64_t *constant = ((const unpool_attr *)nd->attr)->index;
     return constant ? constant[i] : (int64_t)indices[m];
 }
 
@@ -172,7 +174,7 @@ DCV_INLINE void for_each(const dcv_graph *g, const dcv_node *nd, const dcv_dims 
         for (int64_t i = 0; i < s.cells; i++)
             for (int64_t c = first; c < first + block && c < s.c; c++) {
                 const int64_t m = (first / block * s.cells + i) * block + c - first;
-                fn(ctx, m, place_near(&f, index_at(g, nd, indices, (q * s.c + c) * s.cells + i, m), q, c));
+                fn(ctx, m, place_near(&f, index_at(nd, indices, (q * s.c + c) * s.cells + i, m), q, c));
             }
 }
 
