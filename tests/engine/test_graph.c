@@ -340,6 +340,7 @@ static void test_left_out(void)
 static void test_messages(void)
 {
     static const float weights[256] = {0};
+    static const int64_t places[32] = {0};
     const int64_t big = INT64_C(1) << 39, least = INT64_MIN;
     const tiny cases[] = {
         {"Rela",
@@ -348,6 +349,12 @@ static void test_messages(void)
          {{0}},
          DCV_EUNSUPPORTED,
          "node \"n\": operator Rela (opset 13) is not supported; nearest known: Relu"},
+        {"MaxUnpool",
+         {"x", "c0", "c1"},
+         {{.type = DCV_I64, .dims = {4, {1, 2, 4, 4}}, .data = places}, LIST(4, 1, 2, 5, 5)},
+         {{"kernel_shape", 2, {1, 1}}, {"strides", 2, {1048576, 1048576}}},
+         DCV_EDATA,
+         "more than 2^40 elements"},
         {"Conv", {"x"}, {{0}}, {{0}}, DCV_EDATA, "1 inputs; expected 2 to 3"},
         {"Relu", {"z"}, {{0}}, {{0}}, DCV_EDATA, "input \"z\" is not made"},
         {"Relu", {""}, {{0}}, {{0}}, DCV_EDATA, "0 inputs"},
@@ -419,7 +426,12 @@ static void test_messages(void)
         {"Gemm", {"x", "c0"}, {FLOATS(2, {4, 4})}, {{0}}, DCV_EDATA, "1x2x4x4 does not fit 4x4"},
         {"MatMul", {"x", "c0"}, {FLOATS(2, {3, 4})}, {{0}}, DCV_EDATA, "1x2x4x4 does not fit 3x4"},
         {"Split", {"x", "c0"}, {LIST(1, 3)}, {{"axis", 0, {1}}}, DCV_EDATA, "part 0 of extent 3"},
-        {"Relu", {"x"}, {{0}}, {{"to", 0, {8}}}, DCV_EUNSUPPORTED, "node \"n\" (Relu, opset 13): attribute to is not supported"},
+        {"Relu",
+         {"x"},
+         {{0}},
+         {{"to", 0, {8}}},
+         DCV_EUNSUPPORTED,
+         "node \"n\" (Relu, opset 13): attribute to is not supported"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         dcv_graph *g = NULL;

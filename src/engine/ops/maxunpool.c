@@ -59,6 +59,7 @@ static dcv_status shape(const dcv_shape_io *io)
                                "axis %d",
                                dcv_dims_print(x, tx), (long long)w->pad_lo, (long long)w->pad_hi, i);
     }
+    DCV_TRY(dcv_dims_check(&a->made)); /* places are divided by its extents */
     io->y[0].type = DCV_F32;
     io->y[0].dims = a->made;
     if (dcv_op_has(io, 2))
