@@ -265,8 +265,65 @@ static void test_shared_indices(void)
     dcv_graph_free(g);
 }
 
+/* A row of 30 cells at a scale, its nearest cells. */
+static void test_nearest(float scale, const char *coordinates, const char *rounding, int n, const int *want)
+{
+    enum { CELLS = 30 };
+    const float scales[4] = {1, 1, 1, scale};
+    const dcv_attr attr[2] = {
+        {.name = "coordinate_transformation_mode", .type = DCV_ATTR_STRING, .n = 1, .s = &coordinates},
+        {.name = "nearest_mode", .type = DCV_ATTR_STRING, .n = 1, .s = &rounding}};
+    dcv_model_node node = {.name = "resize",
+                           .op = "Resize",
+                           .domain = "",
+                           .in = (const char *const[]){"x", "", "scales"},
+                           .n_in = 3,
+                           .out = (const char *const[]){"y"},
+                           .n_out = 1,
+                           .attr = (dcv_attr *)attr,
+                           .n_attr = 2};
+    dcv_const constant = {.name = "scales", .type = DCV_F32, .dims = {1, {4}}, .data = scales};
+    dcv_model_value in = {.name = "x", .elem_type = 1, .rank = 4, .dim = {1, 1, 1, CELLS}},
+                    out = {.name = "y", .rank = -1};
+    const dcv_model m = {.file = "nearest.onnx",
+                         .opset = 13,
+                         .node = &node,
+                         .n_node = 1,
+                         .constant = &constant,
+                         .n_const = 1,
+                         .in = &in,
+                         .n_in = 1,
+                         .out = &out,
+                         .n_out = 1};
+    float x[CELLS];
+    const float *const input[1] = {x};
+    dcv_graph *g = NULL;
+    for (int i = 0; i < CELLS; i++)
+        x[i] = (float)i;
+    CHECK_OK(dcv_graph_new(&m, NULL, 0, &g));
+    CHECK(g && g->value[g->out[0]].dims.d[3] >= n);
+    float **values = g ? ref_run(g, 1, input) : NULL;
+    for (int o = 0; values && o < n; o++)
+        CHECK_NEAR(values[g->out[0]][o], want[o], 0);
+    if (g)
+        ref_free(g, values);
+    dcv_graph_free(g);
+}
+
+/* Positions are float32, as the scales are: in double those that fall on a cell would come before it. */
+static void test_scales(void)
+{
+    static const int third[10] = {0, 3, 6, 9, 12, 15, 18, 21, 24, 27},
+                     wider[13] = {0, 0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10},
+                     less[11] = {0, 2, 3, 4, 6, 7, 9, 10, 12, 13, 14};
+    test_nearest(1.0f / 3, "asymmetric", "floor", 10, third);
+    test_nearest(1.2f, "asymmetric", "floor", 13, wider);
+    test_nearest(0.7f, "half_pixel", "round_prefer_floor", 11, less);
+}
+
 int main(void)
 {
+    test_scales();
     test_exp();
     test_shared_indices();
     test_unpool(0);

@@ -84,29 +84,36 @@ typedef struct request {
     double scale;
     double roi[2];
     int64_t out;
+    bool single; /* positions are float32, as the scale is */
 } request;
+
+static double rounded(const request *r, double v)
+{
+    return r->single ? (double)(float)v : v;
+}
 
 /* Where output cell o lies, in cells of the input. */
 static double position(const resize_attr *a, const request *r, int64_t in, int64_t o)
 {
-    const double length = r->scale * (double)in, x = (double)o, last = (double)(in - 1);
+    const double length = rounded(r, r->scale * (double)in), x = (double)o, last = (double)(in - 1);
+    const double middle = rounded(r, (x + 0.5) / r->scale), half_pixel = rounded(r, middle - 0.5);
     switch ((coordinates)a->coordinates) {
     case ALIGN_CORNERS:
-        return length == 1 ? 0 : x * last / (length - 1);
+        return length == 1 ? 0 : rounded(r, x * last / (length - 1));
     case ASYMMETRIC:
-        return x / r->scale;
+        return rounded(r, x / r->scale);
     case PYTORCH_HALF_PIXEL:
-        return r->out == 1 ? 0 : (x + 0.5) / r->scale - 0.5;
+        return r->out == 1 ? 0 : half_pixel;
     case HALF_PIXEL_SYMMETRIC:
-        return (double)in / 2 * (1 - (double)r->out / length) + (x + 0.5) / r->scale - 0.5;
+        return rounded(r, (double)in / 2 * (1 - (double)r->out / length) + half_pixel);
     case TF_HALF_PIXEL_FOR_NN:
-        return (x + 0.5) / r->scale;
+        return middle;
     case TF_CROP_AND_RESIZE:
         return r->roi[0] * last + (r->roi[1] - r->roi[0]) * last * (length == 1 ? 0.5 : x / (length - 1));
     case HALF_PIXEL:
         break;
     }
-    return (x + 0.5) / r->scale - 0.5;
+    return half_pixel;
 }
 
 static double cubic_at(double a, double x)
@@ -247,9 +254,11 @@ static bool given(const dcv_shape_io *io, int k)
     return dcv_op_has(io, k) && dcv_count(&io->x[k]->dims) > 0;
 }
 
-/* By scales: n of them, of the axes of at. */
+/* By scales: n of them, of the axes of at.  They are float32, and so are the positions that choose nearest cells: a
+ * third of 30 cells takes cell 9 at 3, where 3 over the float32 nearest to 1/3 is less than 9 in double. */
 static dcv_status by_scales(const dcv_shape_io *io, const float *scale, const int *at, int n, request *r)
 {
+    const resize_attr *a = io->node->attr;
     const dcv_dims *x = &io->x[0]->dims;
     for (int i = 0; i < n; i++) {
         if (!(scale[i] > 0) || isinf(scale[i]))
@@ -260,6 +269,7 @@ static dcv_status by_scales(const dcv_shape_io *io, const float *scale, const in
             return dcv_op_fail(io, DCV_EDATA, "scale %g of extent %lld; at most %d cells are supported",
                                (double)scale[i], (long long)x->d[at[i]], (int)MAX_EXTENT);
         r[at[i]].scale = scale[i];
+        r[at[i]].single = a->mode == NEAREST;
         r[at[i]].out = (int64_t)out;
     }
     return DCV_OK;
