@@ -321,9 +321,35 @@ static void test_scales(void)
     test_nearest(0.7f, "half_pixel", "round_prefer_floor", 11, less);
 }
 
+/* Sums that would not end in a lifetime are refused. */
+static void test_endless(void)
+{
+    static const char *const text = "na,nb,nc,nd,ne,nf->n", *const names[6] = {"a", "b", "c", "d", "e", "f"};
+    const dcv_attr equation = {.name = "equation", .type = DCV_ATTR_STRING, .n = 1, .s = &text};
+    dcv_model_node node = {.name = "sum",
+                           .op = "Einsum",
+                           .domain = "",
+                           .in = names,
+                           .n_in = 6,
+                           .out = (const char *const[]){"y"},
+                           .n_out = 1,
+                           .attr = (dcv_attr *)&equation,
+                           .n_attr = 1};
+    dcv_model_value in[6], out = {.name = "y", .rank = -1};
+    for (int k = 0; k < 6; k++)
+        in[k] = (dcv_model_value){.name = names[k], .elem_type = 1, .rank = 2, .dim = {1, 1000}};
+    const dcv_model m = {
+        .file = "endless.onnx", .opset = 13, .node = &node, .n_node = 1, .in = in, .n_in = 6, .out = &out, .n_out = 1};
+    dcv_graph *g = NULL;
+    CHECK_FAILS(dcv_graph_new(&m, NULL, 0, &g), DCV_EUNSUPPORTED,
+                "the 5e+18 products of equation \"na,nb,nc,nd,ne,nf->n\" are too much work");
+    dcv_graph_free(g);
+}
+
 int main(void)
 {
     test_scales();
+    test_endless();
     test_exp();
     test_shared_indices();
     test_unpool(0);

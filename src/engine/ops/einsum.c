@@ -147,6 +147,15 @@ static void set_strides(int64_t *stride, const dcv_dims *d, const int *label, co
         stride[to[label[i]]] += d->d[i] > 1 ? own[i] : 0;
 }
 
+/* Products that a walk over all labels takes. */
+static double products(const einsum_attr *a, int n_in)
+{
+    double n = n_in > 1 ? n_in - 1 : 1;
+    for (int i = 0; i < a->n; i++)
+        n *= (double)a->extent[i];
+    return n;
+}
+
 static dcv_status shape(const dcv_shape_io *io)
 {
     einsum_attr *a = io->node->attr;
@@ -168,6 +177,9 @@ static dcv_status shape(const dcv_shape_io *io)
     }
     DCV_TRY(read_result(&r, arrow ? arrow + 2 : NULL, result, &n));
     number_labels(a, &r, result, n, to);
+    if (products(a, io->n_in) > DCV_MOST_WORK)
+        return dcv_op_fail(io, DCV_EUNSUPPORTED, "the %g products of equation \"%.200s\" are too much work",
+                           products(a, io->n_in), a->equation);
     io->y[0].type = DCV_F32;
     io->y[0].dims.n = n;
     for (int i = 0; i < n; i++)
@@ -182,12 +194,8 @@ static dcv_status shape(const dcv_shape_io *io)
 
 static int64_t macs(const dcv_graph *g, const dcv_node *nd)
 {
-    const einsum_attr *a = nd->attr;
-    double n = nd->n_in > 1 ? nd->n_in - 1 : 0;
     (void)g;
-    for (int i = 0; i < a->n; i++)
-        n *= (double)a->extent[i];
-    return n < 0x1p62 ? (int64_t)n : INT64_C(1) << 62;
+    return nd->n_in > 1 ? (int64_t)products(nd->attr, nd->n_in) : 0;
 }
 
 /* ---- walks ---- */

@@ -21,9 +21,6 @@ static const dcv_field top_fields[] = {
     {"k", DCV_FIELD_INT, DCV_AT(top_attr, k), .dflt = "-1", .min = -1, .max = 1e12, .help = "how many"},
     DCV_FIELDS_END};
 
-/* Comparisons that one picture may take. */
-static const double most_work = 0x1p36;
-
 /* ---- TopK ---- */
 
 static dcv_status top_shape(const dcv_shape_io *io)
@@ -36,7 +33,7 @@ static dcv_status top_shape(const dcv_shape_io *io)
         DCV_TRY(dcv_op_number(io, 1, "K", &k));
     if (!(k >= 0 && k <= (double)x->d[a->at]))
         return dcv_op_fail(io, DCV_EDATA, "k is %g; axis %d has %lld cells", k, a->at, (long long)x->d[a->at]);
-    if ((double)dcv_count(x) * k > most_work)
+    if ((double)dcv_count(x) * k > DCV_MOST_WORK)
         return dcv_op_fail(io, DCV_EUNSUPPORTED, "the %g greatest of %lld cells are too much work", k,
                            (long long)x->d[a->at]);
     a->k = (int64_t)k;

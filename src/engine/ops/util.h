@@ -6,6 +6,7 @@
 #include "engine/vector.h"
 
 #define DCV_BLOCK_MAX 16
+#define DCV_MOST_WORK 0x1p36 /* comparisons or products that a picture may take, one after the other */
 
 /* dcv_fail() with `node "NAME" (Conv): ` before the text. */
 dcv_status dcv_op_fail(const dcv_shape_io *io, dcv_status code, const char *fmt, ...) DCV_PRINTF(3, 4);
