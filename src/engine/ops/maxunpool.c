@@ -5,6 +5,7 @@
  * begin at the same corner.  Indices outside of their map bring nothing; of equal ones within a channel the
  * last counts.
  */
+#include <math.h>
 #include <string.h>
 #include "engine/ops/pool.h"
 
@@ -160,7 +161,9 @@ static inline int64_t place_near(const finder *f, int64_t at, int64_t q, int64_t
 static int64_t index_at(const dcv_node *nd, const float *indices, int64_t i, int64_t m)
 {
     const int64_t *constant = ((const unpool_attr *)nd->attr)->index;
-    return constant ? constant[i] : (int64_t)indices[m];
+    if (constant)
+        return constant[i];
+    return fabsf(indices[m]) < 0x1p62F ? (int64_t)indices[m] : -1; /* what is no number lies nowhere */
 }
 
 /* Calls for every cell of x, in the order of its memory: where it lies there and where it goes in y's. */
