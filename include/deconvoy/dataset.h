@@ -86,9 +86,13 @@ const char *dcv_dataset_item_name(const dcv_dataset *d, int64_t i);
 /* Rows and columns of item i's network input, known from the headers; 0 where a header could not be read. */
 void dcv_dataset_extent(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w);
 
-/* Rows and columns of item i's picture as it is kept, from its header, and where resize and crop take it.  DCV_EDATA for
- * a header that cannot be read, or a picture smaller than the crop. */
+/* Rows and columns of item i's picture as it is kept, from its header, and where resize and crop take it.  DCV_EDATA
+ * for a header that cannot be read, or a picture smaller than the crop. */
 dcv_status dcv_dataset_framing(const dcv_dataset *d, int64_t i, int64_t *h, int64_t *w, dcv_framing *out) DCV_MUST_USE;
+
+/* Would item i fail, as far as its header tells?  DCV_EDATA with its name and why: no header that can be read, smaller
+ * than the crop, not of the size that the network fixes.  Reads no pixels. */
+dcv_status dcv_dataset_foresee(const dcv_dataset *d, int64_t i) DCV_MUST_USE;
 
 /* Bytes that one read item holds at most (input and picture), for the memory limit.  While it is being decoded its
  * file and its pixels come on top. */

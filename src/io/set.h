@@ -24,7 +24,7 @@ dcv_status dcv_set_wrong(const dcv_config *c, dcv_status code, const char *key, 
  * source has.  Fills d.dims, c, max_h, max_w, fixed, is_float.  DCV_ECONFIG, DCV_EDATA. */
 dcv_status dcv_set_shape(const dcv_config *c, set *x, const dcv_want *want) DCV_MUST_USE;
 
-/* "14 x 9 px; the network takes 10 x 12": an item's failure. */
-dcv_status dcv_set_does_not_fit(const set *x, int64_t h, int64_t w);
+/* DCV_EDATA "14 x 9 px; the network takes 10 x 12" unless framed rows and columns are those that the network fixes. */
+dcv_status dcv_set_fits(const set *x, int64_t h, int64_t w) DCV_MUST_USE;
 
 #endif

@@ -30,8 +30,7 @@ static dcv_status frame(const set *x, int64_t i, dcv_image *im)
 {
     dcv_framing f;
     DCV_TRY(dcv_framing_of(&x->p, im->h, im->w, &f));
-    if ((x->want_h >= 0 && f.h != x->want_h) || (x->want_w >= 0 && f.w != x->want_w))
-        return dcv_set_does_not_fit(x, f.h, f.w);
+    DCV_TRY(dcv_set_fits(x, f.h, f.w));
     int64_t h, w;
     dcv_dataset_extent(&x->d, i, &h, &w); /* boxes and rows of the result go by it */
     if (f.h != h || f.w != w)

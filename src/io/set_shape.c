@@ -103,6 +103,21 @@ dcv_status dcv_dataset_framing(const dcv_dataset *d, int64_t i, int64_t *h, int6
     return x->s.content == DCV_CONTENT_FLOATS && it->n != 4 ? DCV_OK : dcv_framing_of(&x->p, *h, *w, out);
 }
 
+dcv_status dcv_dataset_foresee(const dcv_dataset *d, int64_t i)
+{
+    const set *x = d->own;
+    dcv_image head;
+    dcv_framing f;
+    DCV_CHECK(i >= 0 && i < d->n);
+    if (d->is_float)
+        return DCV_OK;
+    DCV_TRY(header_of(x, i, &head));
+    dcv_status st = dcv_framing_of(&x->p, head.h, head.w, &f);
+    if (st == DCV_OK)
+        st = dcv_set_fits(x, f.h, f.w);
+    return st == DCV_OK ? st : dcv_fail_in(st, "%s", dcv_dataset_item_name(d, i));
+}
+
 /* What the headers of pictures say. */
 typedef struct survey {
     int64_t good, max_h, max_w;
@@ -160,8 +175,10 @@ static dcv_status check_frame(const dcv_config *c, const set *x, int64_t h, int6
                          (long long)(x->want_w < 0 ? w : x->want_w));
 }
 
-dcv_status dcv_set_does_not_fit(const set *x, int64_t h, int64_t w)
+dcv_status dcv_set_fits(const set *x, int64_t h, int64_t w)
 {
+    if ((x->want_h < 0 || h == x->want_h) && (x->want_w < 0 || w == x->want_w))
+        return DCV_OK;
     return dcv_fail(DCV_EDATA, "%lld x %lld px; the network takes %lld x %lld: dataset.preprocess has resize and crop",
                     (long long)h, (long long)w, (long long)(x->want_h < 0 ? h : x->want_h),
                     (long long)(x->want_w < 0 ? w : x->want_w));
@@ -174,8 +191,8 @@ static dcv_status array_extents(const set *x, int64_t *h, int64_t *w)
     dcv_status st = dcv_framing_of(&x->p, x->s.item.d[0], x->s.item.d[1], &f);
     *h = f.h;
     *w = f.w;
-    if (st == DCV_OK && ((x->want_h >= 0 && x->want_h != f.h) || (x->want_w >= 0 && x->want_w != f.w)))
-        st = dcv_set_does_not_fit(x, f.h, f.w);
+    if (st == DCV_OK)
+        st = dcv_set_fits(x, f.h, f.w);
     return st == DCV_OK ? st : dcv_fail_in(st, "%s: its pictures", x->s.shown);
 }
 

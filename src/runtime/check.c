@@ -4,6 +4,7 @@
 #include "deconvoy/journal.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/run.h"
+#include "deconvoy/stop.h"
 #include "runtime/budget.h"
 #include "runtime/file.h"
 #include "runtime/part.h"
@@ -111,14 +112,42 @@ static dcv_status explain_output(const dcv_output *o, const dcv_store *s, const 
     return explain_part(o, c, job, h, to);
 }
 
+typedef struct foreseen { /* what headers tell of items before the run */
+    int64_t looked, bad;
+    char first[512]; /* why the first bad one fails */
+} foreseen;
+
+/* Items spread evenly over the set.  DCV_EDATA where every item of the set will fail, as a run would end then. */
+static dcv_status foresee(const dcv_dataset *d, foreseen *f)
+{
+    enum { MOST = 256 };
+    *f = (foreseen){.looked = !d ? 0 : d->n < MOST ? d->n : MOST};
+    for (int64_t k = 0; k < f->looked; k++) {
+        DCV_TRY(dcv_stop_check("reading the headers of pictures"));
+        if (dcv_dataset_foresee(d, k * d->n / f->looked) == DCV_OK)
+            continue;
+        if (f->bad++ == 0)
+            snprintf(f->first, sizeof f->first, "%s", dcv_message());
+    }
+    if (f->bad && f->bad == d->n)
+        return dcv_fail(DCV_EDATA, "every one of %lld items will fail; the first: %s", (long long)f->bad, f->first);
+    return DCV_OK;
+}
+
 static dcv_status explain(const dcv_job_kind *kind, dcv_job *job, dcv_store *s, dcv_output *o, const dcv_config *c,
                           int ranks, FILE *to)
 {
     plan_hash h;
+    foreseen f;
     DCV_TRY(plan_hash_of(c, job, &h));
+    DCV_TRY(foresee(job->dataset, &f));
     DCV_TRY(kind->declare(job, s));
     DCV_TRY(output_declare(o, s, job->n_items));
+    DCV_TRY(output_writable(o));
     fprintf(to, "job: %s\n", kind->section.job);
+    if (f.bad)
+        fprintf(to, "items: %lld of %lld looked at will fail; the first: %s\n", (long long)f.bad, (long long)f.looked,
+                f.first);
     DCV_TRY(explain_work(kind, job, c, ranks, to));
     DCV_TRY(explain_memory(kind, job, c, ranks, to));
     DCV_TRY(explain_output(o, s, c, job, &h, to));

@@ -81,6 +81,28 @@ dcv_status file_make_folder(const char *folder)
     return st;
 }
 
+dcv_status file_may_write(const char *folder)
+{
+    char *path = dcv_strdup(folder);
+    if (!path)
+        return DCV_ENOMEM;
+    struct stat s;
+    while (stat(path, &s) && errno == ENOENT && strcmp(path, ".") != 0) { /* the nearest that is there */
+        char *above = file_folder(path);
+        dcv_free(path);
+        if (!above)
+            return DCV_ENOMEM;
+        path = above;
+    }
+    dcv_status st = DCV_OK;
+    if (access(path, W_OK | X_OK))
+        st = dcv_fail(DCV_EIO, "%s: cannot write here: %s", path, strerror(errno));
+    else if (stat(path, &s) || !S_ISDIR(s.st_mode))
+        st = dcv_fail(DCV_EIO, "%s: not a folder", path);
+    dcv_free(path);
+    return st;
+}
+
 dcv_status file_put_text(const char *file, const char *text)
 {
     char *tmp = dcv_format("%s.tmp", file);

@@ -19,6 +19,9 @@ int file_sync_folder(const char *folder);
 /* Make a folder and its parents.  DCV_EIO. */
 dcv_status file_make_folder(const char *folder) DCV_MUST_USE;
 
+/* Could files be made in this folder, or it itself, as far as permissions tell?  DCV_EIO.  Makes nothing. */
+dcv_status file_may_write(const char *folder) DCV_MUST_USE;
+
 /* Text as the whole content of a file, by rename from a temporary one.  DCV_EIO. */
 dcv_status file_put_text(const char *file, const char *text) DCV_MUST_USE;
 

@@ -80,15 +80,18 @@ dcv_status output_declare_partial(dcv_output *o, dcv_store *s, int64_t n_blocks,
     return dcv_store_dataset(s, "/partial/state", DCV_U8, 0, &dims, &o->partial_id);
 }
 
-dcv_status output_folder(dcv_output *o)
+dcv_status output_writable(const dcv_output *o)
 {
-    DCV_TRY(file_make_folder(o->folder));
     struct stat s;
     if (!stat(o->final, &s) && S_ISDIR(s.st_mode))
         return dcv_fail(DCV_EIO, "%s: this is a folder; output must be a file", o->final);
-    if (access(o->folder, W_OK | X_OK))
-        return dcv_fail(DCV_EIO, "%s: cannot write here: %s", o->folder, strerror(errno));
-    return DCV_OK;
+    return file_may_write(o->folder);
+}
+
+dcv_status output_folder(dcv_output *o)
+{
+    DCV_TRY(file_make_folder(o->folder));
+    return output_writable(o);
 }
 
 static dcv_status no_space(const dcv_output *o, int err)

@@ -49,7 +49,10 @@ dcv_status output_declare(dcv_output *o, dcv_store *s, int64_t n_items) DCV_MUST
 /* Declare /partial/state for the blocks of a slice. */
 dcv_status output_declare_partial(dcv_output *o, dcv_store *s, int64_t n_blocks, size_t state_bytes) DCV_MUST_USE;
 
-/* The folder is there and can be written.  Rank 0 only. */
+/* Could the file be made where it is to be?  DCV_EIO.  Makes nothing. */
+dcv_status output_writable(const dcv_output *o) DCV_MUST_USE;
+
+/* The folder is there, made if need be, and can be written.  DCV_EIO.  Rank 0 only. */
 dcv_status output_folder(dcv_output *o) DCV_MUST_USE;
 
 /* Make the skeleton with all its space: under .part.tmp, renamed to .part once it is on disk.

@@ -195,6 +195,32 @@ def test_judged(folder):
     check("nearest" not in p.stderr, "a name is not its own nearest", p)
 
 
+def test_foreseen(folder):
+    """check says beforehand what headers and permissions tell: items that will fail, an output that cannot be made."""
+    many = os.path.join(folder, "many")
+    os.mkdir(many)
+    for k in range(3):
+        png(os.path.join(many, f"small{k}.png"), side=20)
+    file = os.path.join(folder, "foreseen.yaml")
+    with open(file, "w") as f:
+        f.write(BASE.replace("p.png", "many"))
+    words = "every one of 3 items"
+    why = "the first: small0.png: 20 x 20 px; the network takes 28 x 28"
+    for call_, verb in ("check", "will fail"), ("run", "failed"):
+        fails(call(call_, file), 65, f"{words} {verb}; {why}", f"{call_}: no item fits")
+    fails(call("check", file, "--set", "dataset.preprocess.crop=28"), 65, "will fail; the first: small0.png: ", "no item is as large as the crop")
+    png(os.path.join(many, "good.png"))
+    with open(os.path.join(many, "cut.png"), "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n")
+    p = call("check", file)
+    check(p.returncode == 0 and "items: 4 of 5 looked at will fail; the first: cut.png: " in p.stdout, "some items will fail", p)
+    check(call("check", file, "--set", "dataset.source=many/good.png").stdout.count("will fail") == 0, "nothing to foresee")
+    fails(call("check", file, "--set", "output=many/good.png/x/out.h5"), 74, "good.png/x: cannot write here: Not a directory", "an output below a file")
+    fails(call("check", file, "--set", "output=."), 74, "this is a folder; output must be a file", "a folder as output")
+    p = call("check", file, "--set", "output=new/folder/out.h5")
+    check(p.returncode == 0 and not os.path.exists(os.path.join(folder, "new")), "check makes no folder", p)
+
+
 def test_other_source(folder):
     """A .part of another source is another plan, and the message names the key, not an item."""
     for name in "p.png", "q.png":
@@ -234,6 +260,7 @@ test_one_rank_prints()
 with tempfile.TemporaryDirectory() as where:
     test_wrong_yaml(where)
     test_judged(where)
+    test_foreseen(where)
     test_other_source(where)
     test_run(where)
 print(f"{len(failures)} failed")
