@@ -15,13 +15,21 @@ import reference as ref
 
 program, folder = sys.argv[1], tempfile.mkdtemp(prefix='deconvoy.')
 rng = np.random.default_rng(7)
-failed = checks = 0
+failed = checks = refused = 0
 
 
 def frame(shape, fill):
     """Axes of a frame: a picture's are rows, 1, columns."""
     shape = list(shape)
     return ','.join(str(k) for k in ([fill] * (3 - len(shape)) + shape if len(shape) != 2 else [shape[0], fill, shape[1]]))
+
+
+def refuse(data, keys, done):
+    global refused
+    refused += 1
+    print('FAILED: %s: exit %d: %s' % (keys, done.returncode, done.stderr))
+    return {'image': np.full(data.shape, np.nan), 'history': np.full((4, 1), np.nan),
+            **dict.fromkeys(('iterations', 'regularisation', 'gain', 'read', 'adjoint_error'), np.nan)}
 
 
 def run(data, psf, centre=None, n=[0], **keys):
@@ -36,8 +44,8 @@ def run(data, psf, centre=None, n=[0], **keys):
         'data=%s.data' % name, 'psf=%s.psf' % name, 'out=%s.out' % name, 'n=' + frame(data.shape[:axes], 1),
         'p=' + frame(psf.shape, 1), 'c=' + frame([k // 2 for k in psf.shape] if centre is None else centre, 0)]
     done = subprocess.run(call, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit('%s: exit %d: %s' % (keys, done.returncode, done.stderr))
+    if done.returncode:  # nothing to compare; the next one may have something
+        return refuse(data, keys, done)
     out = np.fromfile(name + '.out')
     rows = 0
     for rows in range(501):  # the facts say how many rows of history follow them
@@ -52,8 +60,10 @@ def run(data, psf, centre=None, n=[0], **keys):
 
 def check(what, have, want, tolerance):
     global failed, checks
-    checks += 1
     have, want = np.asarray(have, float), np.asarray(want, float)
+    if np.isnan(have).all() and refused:
+        return  # said already
+    checks += 1
     scale = np.linalg.norm(want)
     error = np.linalg.norm(have - want) / (scale if scale else 1) if have.shape == want.shape else np.nan
     if not error <= tolerance:
@@ -101,8 +111,7 @@ for shape, p in CASES:
             check(name + ' ' + tag, r['history'][k], h[k], 1e-8)
         r = run(y, psf, precision='float32', gain=1, **o)
         check('float32 ' + tag, r['image'], x, 1e-4)
-        if not r['adjoint_error'] < 1e-5:
-            raise SystemExit('adjoint_error %g' % r['adjoint_error'])
+        check('adjoint ' + tag, r['adjoint_error'], 0, 1e-5)
         r = run(y, psf, acceleration='biggs_andrews', gain=1, background=3, **o)
         x, h = ref.richardson_lucy(y, psf, centre, boundary, 30, background=3, accelerate=True)
         check('biggs_andrews ' + tag, r['image'], x, 1e-7)
@@ -130,7 +139,7 @@ for shape, p, boundary in (((24, 33), (5, 7), 'unknown'), ((25, 32), (4, 6), 're
             check('gain' + tag, r['gain'], gain, 1e-12)
             check('read' + tag, r['read'], read, 1e-12)
             check('count' + tag, r['iterations'], count, 0)
-            x, h = ref.richardson_lucy(y, psf, centre, boundary, int(r['iterations']), accelerate=fast != 'none', gain=gain,
+            x, h = ref.richardson_lucy(y, psf, centre, boundary, int(np.nan_to_num(r['iterations'], nan=1)), accelerate=fast != 'none', gain=gain,
                                        read=read, background=how.get('background', 0))
             check('image' + tag, r['image'], x, 1e-7 if fast != 'none' else 1e-10)
     y = soft
@@ -181,5 +190,5 @@ for k in d:
     check('its iterations', r['iterations'], want[2], 0)
 
 shutil.rmtree(folder)
-print('%d checks, %d failed' % (checks, failed))
-sys.exit(1 if failed or not checks else 0)
+print('%d checks, %d failed, %d runs without a result' % (checks, failed, refused))
+sys.exit(1 if failed or refused or not checks else 0)

@@ -29,3 +29,7 @@ if(DCV_SYSTEM_PYTHON3)
   set_tests_properties(deblur/skimage deblur/score PROPERTIES LABELS golden TIMEOUT 600 SKIP_RETURN_CODE 77
                        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
 endif()
+if(DCV_SYSTEM_PYTHON3) # `./quickstart.sh long`
+  add_test(NAME deblur/mutants COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/deblur/mutants.py ${CMAKE_SOURCE_DIR})
+  set_tests_properties(deblur/mutants PROPERTIES LABELS long TIMEOUT 3600 PROCESSORS 2 ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
+endif()
