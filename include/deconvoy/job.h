@@ -54,6 +54,10 @@ const dcv_together_facts *dcv_together_is(const dcv_together *t); /* local */
 int dcv_together_wants(dcv_together *t, double every_s);
 bool dcv_together_speaks(dcv_together *t); /* local: is a line of progress due from this rank? */
 
+/* All ranks learn the worst status and its message: to be called after each local step that can fail, so that no rank
+ * waits for one that has gone. */
+dcv_status dcv_together_agree(dcv_together *t, dcv_status mine) DCV_MUST_USE;
+
 /* A new state of so many bytes, which ranks write in pieces, at most 32 each; it counts once save_end is back. DCV_EIO. */
 dcv_status dcv_together_save_begin(dcv_together *t, int64_t bytes) DCV_MUST_USE;
 dcv_status dcv_together_save(dcv_together *t, int64_t offset, int64_t bytes, const void *from) DCV_MUST_USE; /* local */

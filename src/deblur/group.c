@@ -22,8 +22,7 @@ struct group {
 dcv_status group_new(int comm, group **out)
 {
     group *g = *out = dcv_alloc(1, sizeof *g);
-    if (!g)
-        return DCV_ENOMEM;
+    DCV_CHECK(g); /* a few bytes, before the ranks can agree on anything */
     g->size = 1;
     g->alone = true;
     if (comm < 0)
@@ -34,7 +33,7 @@ dcv_status group_new(int comm, group **out)
     g->alone = false;
     g->counts = dcv_alloc((size_t)g->size, sizeof *g->counts);
     g->places = dcv_alloc((size_t)g->size, sizeof *g->places);
-    return g->counts && g->places ? DCV_OK : DCV_ENOMEM; /* the caller frees g all the same */
+    return group_agree(g, g->counts && g->places ? DCV_OK : DCV_ENOMEM); /* the caller frees g all the same */
 }
 
 void group_free(group *g)

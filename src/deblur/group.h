@@ -12,7 +12,7 @@
 typedef struct group group;
 
 /* comm: MPI_Comm_c2f() of a communicator that lives as long, or -1 for this process alone.
- * *out is to be freed also after a failure, if it is not NULL.  Collective. */
+ * DCV_ENOMEM on all ranks; *out is to be freed all the same.  Collective. */
 dcv_status group_new(int comm, group **out) DCV_MUST_USE;
 void group_free(group *g); /* NULL is allowed.  Collective */
 int group_rank(const group *g);

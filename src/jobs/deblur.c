@@ -543,7 +543,9 @@ static dcv_status deblur_one(void *ctx, dcv_deblur *solver, passage *p)
     dcv_history *history = dcv_alloc((size_t)d->n_history, sizeof *history);
     dcv_deblur_facts f = {.history = history};
     const dcv_deblur_io io = passage_io(p);
-    dcv_status st = history ? dcv_deblur_run(solver, &io, &f) : DCV_ENOMEM;
+    dcv_status st = passage_agree(p, history ? DCV_OK : DCV_ENOMEM);
+    if (st == DCV_OK)
+        st = dcv_deblur_run(solver, &io, &f);
     if (st == DCV_OK && (!p->t || !dcv_together_is(p->t)->rank))
         st = put_facts(d, p->item, &f, p->r);
     if (st == DCV_OK)

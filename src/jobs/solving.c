@@ -238,6 +238,16 @@ dcv_deblur_io passage_io(passage *p)
     return io;
 }
 
+static dcv_status agreed(dcv_together *t, dcv_status mine)
+{
+    return t ? dcv_together_agree(t, mine) : mine;
+}
+
+dcv_status passage_agree(const passage *p, dcv_status mine)
+{
+    return agreed(p->t, mine);
+}
+
 /* --- Solvers ------------------------------------------------------------------------------ */
 
 static dcv_status make_solver(solving *s, int64_t i, dcv_together *t, dcv_deblur **out)
@@ -248,8 +258,9 @@ static dcv_status make_solver(solving *s, int64_t i, dcv_together *t, dcv_deblur
         return dcv_deblur_new(&s->spec, &s->psf.psf, s->o.type, comm, threads, out);
     dcv_psf psf;
     *out = NULL;
-    DCV_TRY(spread_of(&s->psf, i, &psf));
-    const dcv_status st = dcv_deblur_new(&s->spec, &psf, s->o.type, comm, threads, out);
+    dcv_status st = agreed(t, spread_of(&s->psf, i, &psf));
+    if (st == DCV_OK)
+        st = dcv_deblur_new(&s->spec, &psf, s->o.type, comm, threads, out);
     dcv_psf_clear(&psf);
     return st;
 }
@@ -271,11 +282,11 @@ static dcv_status solve_one(solving *s, int64_t item, int thread, dcv_together *
     passage p = {.s = s, .r = r, .id = a->id, .item = item, .t = t, .every_s = a->every_s, .doing = a->doing};
     dcv_deblur *d = NULL;
     bool own = false;
-    dcv_status st = object_open(&s->all, item, &p.x);
+    dcv_status st = agreed(t, object_open(&s->all, item, &p.x));
     if (st == DCV_OK)
         st = solving_solver(s, item, thread, t, &d, &own);
     if (st == DCV_OK)
-        st = a->one(a->ctx, d, &p);
+        st = agreed(t, a->one(a->ctx, d, &p));
     if (own)
         dcv_deblur_free(d);
     object_close(&p.x);

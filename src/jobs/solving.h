@@ -63,10 +63,14 @@ typedef struct passage {
 } passage;
 dcv_deblur_io passage_io(passage *p);
 
+/* Where ranks share the object, all learn the worst status.  Collective then. */
+dcv_status passage_agree(const passage *p, dcv_status mine) DCV_MUST_USE;
+
 /* The solver for object i: of a thread (t NULL), or of all ranks.  *own: the caller frees it. */
 dcv_status solving_solver(solving *s, int64_t i, int thread, dcv_together *t, dcv_deblur **out, bool *own) DCV_MUST_USE;
 
-/* Solve objects one after another.  one: what is done with each; failed: its rows where it has failed. */
+/* Solve objects one after another.  one: what is done with each, where ranks share it the same calls on all of them;
+ * failed: its rows where it has failed. */
 typedef struct solving_actions {
     void *ctx;
     const char *doing;

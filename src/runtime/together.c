@@ -1,6 +1,7 @@
 /* together.c -- see together.h, and dcv_together in deconvoy/job.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #define MOST       32   /* pieces of a rank */
 #define PROGRESS_S 30.0
 #define CRC_BYTES  ((int64_t)16 << 20) /* read at a time */
+#define TEXT_BYTES 1024                /* of a message that ranks agree on */
 
 typedef struct piece { /* written by a rank */
     int64_t offset, bytes;
@@ -51,6 +53,21 @@ static char *name(const dcv_together *t, int64_t generation)
 static uint32_t head_crc(const head *h)
 {
     return dcv_crc32c(0, h, offsetof(head, head_crc));
+}
+
+dcv_status dcv_together_agree(dcv_together *t, dcv_status mine)
+{
+    char text[TEXT_BYTES] = "";
+    bool speaks;
+    const dcv_status worst = dcv_agree(mine, &speaks);
+    if (worst == DCV_OK)
+        return DCV_OK;
+    int32_t from = speaks ? t->facts.rank : 0;
+    wire_max_i32(WIRE_WORLD, &from, 1);
+    if (speaks)
+        snprintf(text, sizeof text, "%s", dcv_message());
+    wire_bcast(WIRE_WORLD, from, text, sizeof text);
+    return speaks ? worst : dcv_fail(worst, "%s", text);
 }
 
 /* --- Which state is there --------------------------------------------------------------- */
@@ -168,16 +185,15 @@ static dcv_status make_file(const dcv_together *t)
 
 dcv_status dcv_together_save_begin(dcv_together *t, int64_t bytes)
 {
-    bool speaks;
     if (t->fd >= 0)
         close(t->fd);
     t->fd = -1;
     t->generation++;
     t->bytes = bytes;
     t->n_mine = 0;
-    DCV_TRY(dcv_agree(t->facts.rank ? DCV_OK : make_file(t), &speaks));
+    DCV_TRY(dcv_together_agree(t, t->facts.rank ? DCV_OK : make_file(t)));
     t->fd = open_slot(t, t->generation, O_WRONLY);
-    return dcv_agree(t->fd < 0 ? failed(t, errno) : DCV_OK, &speaks);
+    return dcv_together_agree(t, t->fd < 0 ? failed(t, errno) : DCV_OK);
 }
 
 dcv_status dcv_together_save(dcv_together *t, int64_t offset, int64_t bytes, const void *from)
@@ -216,15 +232,14 @@ static dcv_status make_head(const dcv_together *t, piece *all)
 
 dcv_status dcv_together_save_end(dcv_together *t)
 {
-    bool speaks;
     piece *all = t->facts.rank ? NULL : dcv_alloc((size_t)t->facts.size * MOST, sizeof *all);
     DCV_CHECK(all || t->facts.rank);
     const int err = t->o.out->disk && fdatasync(t->fd) ? errno : 0;
     memset(t->mine + t->n_mine, 0, (size_t)(MOST - t->n_mine) * sizeof *t->mine);
-    dcv_status st = dcv_agree(err ? failed(t, err) : DCV_OK, &speaks);
+    dcv_status st = dcv_together_agree(t, err ? failed(t, err) : DCV_OK);
     if (st == DCV_OK) {
         wire_gather(t->mine, all, sizeof t->mine);
-        st = dcv_agree(t->facts.rank ? DCV_OK : make_head(t, all), &speaks);
+        st = dcv_together_agree(t, t->facts.rank ? DCV_OK : make_head(t, all));
     }
     dcv_free(all);
     close(t->fd);

@@ -152,6 +152,35 @@ with h5py.File('m.h5', 'r') as f:
     check('history', f['deblur/history/flux'].shape == (3, 8) and np.isfinite(f['deblur/history/flux'][2]).all())
 run('many.yaml', 2, '--set', 'deblur.parallel=distributed', '--set', 'output=n.h5', want=65, says='NaN or infinity at [7, 5]')
 
+# Several objects over all ranks, one of which one rank cannot read: no rank waits for it.
+for side in ('here', 'there'):
+    os.mkdir(side)
+    for i in range(2):
+        put('%s/%d.h5' % (side, i), image=before, psf=np.ones((1, 1)))
+    put('%s/psf.h5' % side, psf=np.ones((2, 3, 3)))
+    with open(side + '/list.txt', 'w') as f:
+        f.write('0.h5\n1.h5\n')
+    for name, psf in (('object', motion), ('psf', '{kind: file, file: psf.h5}')):
+        yaml('%s/%s.yaml' % (side, name), 'deblur', os.path.join(folder, name + '_out.h5'), input='list.txt', dataset='/image', psf=psf,
+             iterations=3, parallel='distributed')
+
+
+def spoil(file, at, n):
+    with open(file, 'r+b') as f:
+        f.seek(at)
+        f.write(b'\0' * n)
+
+
+with h5py.File('there/psf.h5', 'r') as f:
+    second = f['psf'].id.get_offset() + 72
+spoil('there/1.h5', 0, 64)
+spoil('there/psf.h5', second, 72)
+for name, says in (('object', '1.h5'), ('psf', 'no mass')):
+    done = subprocess.run([mpiexec, '-q', '--oversubscribe', '--bind-to', 'none', '-n', '1', program, 'run', 'here/%s.yaml' % name, ':',
+                           '-n', '1', program, 'run', 'there/%s.yaml' % name], capture_output=True, text=True, timeout=60)
+    check('one rank cannot read the %s: exit %d (%s)' % (name, done.returncode, done.stderr[-300:]),
+          done.returncode == 65 and says in done.stderr)
+
 # Readers: a PSF of one sample gives back what was read.
 put('one.h5', psf=np.ones((1, 1)))
 

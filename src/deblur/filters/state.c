@@ -62,7 +62,7 @@ dcv_status lucy_save(lucy *l)
     const layout o = lay_out(l);
     if (!io->save_begin)
         return DCV_OK;
-    DCV_TRY(io->save_begin(io->ctx, o.end));
+    DCV_TRY(group_agree(l->p->group, io->save_begin(io->ctx, o.end)));
     DCV_TRY(group_agree(l->p->group, save_mine(l, &o)));
     return io->save_end(io->ctx);
 }
@@ -81,6 +81,8 @@ dcv_status lucy_load(lucy *l, bool *found)
 {
     const dcv_deblur_io *io = l->p->io;
     const layout o = lay_out(l);
-    *found = io->found && io->found(io->ctx) == o.end;
+    double missing = !io->found || io->found(io->ctx) != o.end;
+    group_max(l->p->group, &missing, 1); /* a rank that could not read it is enough */
+    *found = missing == 0;
     return *found ? group_agree(l->p->group, load_mine(l, &o)) : DCV_OK;
 }
