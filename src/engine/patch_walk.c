@@ -411,8 +411,8 @@ static dcv_status run_head(dcv_patch_walk *w, int head, const float *fill)
 static void see_tail(void *ctx, int picture, int value, const dcv_blob *b)
 {
     const dcv_patch_walk *w = ctx;
-    const dcv_dims *d = b->dims;
-    const dcv_span all[2] = {{0, d->n >= 3 ? d->d[2] : 1}, {0, d->n >= 4 ? d->d[3] : 1}};
+    const dcv_map m = dcv_value_map(&w->p->g->value[value]);
+    const dcv_span all[2] = {{0, m.h}, {0, m.w}};
     if (w->p->seen[value])
         w->see(w->ctx, w->queued[picture], value, b, all);
 }

@@ -48,11 +48,24 @@ static inline int ref_block(const dcv_dims *d, int block)
     return d->n >= 3 && d->d[0] == 1 ? block : 1;
 }
 
+/* One block for all values of a node: a first axis other than 1 among them lets none have lanes. */
+static inline int ref_node_block(const dcv_graph *g, const dcv_node *nd, int block)
+{
+    if (nd->op->layout != DCV_LAYOUT_SAME)
+        return 1;
+    for (int k = 0; k < nd->n_in + nd->n_out; k++) {
+        const int v = k < nd->n_in ? nd->in[k] : nd->out[k - nd->n_in];
+        if (v >= 0 && g->value[v].batched && g->value[v].dims.n >= 3 && g->value[v].dims.d[0] != 1)
+            return 1;
+    }
+    return block;
+}
+
 /* Run node nd on plain values[], block lanes where it takes them. */
 static inline void ref_node(const dcv_graph *g, const dcv_node *nd, int block, float **values)
 {
     dcv_blob *x = dcv_alloc((size_t)(nd->n_in + nd->n_out), sizeof *x), *y = x + nd->n_in;
-    const int b = nd->op->layout == DCV_LAYOUT_SAME ? block : 1;
+    const int b = ref_node_block(g, nd, block);
     for (int k = 0; k < nd->n_in; k++) {
         if (nd->in[k] < 0)
             continue;

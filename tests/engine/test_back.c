@@ -1,4 +1,4 @@
-/* test_back.c -- the walk back: maps of three rules for eleven small networks against float64 PyTorch node by node
+/* test_back.c -- the walk back: maps of three rules for the small networks against float64 PyTorch node by node
  * (tests/golden/back), every operator against differences of the walk forward, ties, and memory that nobody may
  * read.
  */
@@ -12,7 +12,8 @@ enum { STEP = 11 }; /* of the maps' subsample */
 
 static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
                                    "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2",
-                                   "thrice",        "segnet",   "unet",     "superres"};
+                                   "thrice",        "segnet",   "unet",     "superres",    "efficientnet",
+                                   "mobilenet_v3",  "convnext", "vit"};
 
 typedef struct net {
     dcv_model *model;

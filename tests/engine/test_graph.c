@@ -467,9 +467,10 @@ static void test_input_dims(void)
 
 int main(void)
 {
-    static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
-                                       "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2",
-                                       "segnet",        "unet",     "superres"};
+    static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",    "inception_v3",
+                                       "squeezenet1_1", "resnet18", "resnet50", "densenet121",  "mobilenet_v2",
+                                       "segnet",        "unet",     "superres", "efficientnet", "mobilenet_v3",
+                                       "convnext",      "vit"};
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
         for (int block = 1; block <= 16; block = block == 1 ? 8 : 2 * block) {
             const int before = check_failures;

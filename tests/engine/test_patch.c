@@ -6,9 +6,10 @@
 #include "engine/net_golden.h"
 #include "engine/patch.h"
 
-static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
-                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2",
-                                   "segnet",        "unet",     "superres"};
+static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",    "inception_v3",
+                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121",  "mobilenet_v2",
+                                   "segnet",        "unet",     "superres", "efficientnet", "mobilenet_v3",
+                                   "convnext",      "vit"};
 
 enum { MOST_WINDOWS = 64, CHANNELS = 3, CALL = 44 }; /* windows of a call */
 

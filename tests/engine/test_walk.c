@@ -1,4 +1,4 @@
-/* test_walk.c -- the forward walk of ten small networks against float64 PyTorch, on every back end, in both precisions;
+/* test_walk.c -- the forward walk of the small networks against float64 PyTorch, on every back end, in both precisions;
  * what the observer sees; and that neither neighbours, their number nor old memory change a bit. */
 #include <pthread.h>
 #include "check.h"
@@ -6,9 +6,10 @@
 #include "engine/net_golden.h"
 #include "engine/plan.h"
 
-static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",   "inception_v3",
-                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121", "mobilenet_v2",
-                                   "segnet",        "unet",     "superres"};
+static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",    "inception_v3",
+                                   "squeezenet1_1", "resnet18", "resnet50", "densenet121",  "mobilenet_v2",
+                                   "segnet",        "unet",     "superres", "efficientnet", "mobilenet_v3",
+                                   "convnext",      "vit"};
 
 typedef struct net {
     const char *name;

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent / "models"
 NETS = ["alexnet", "zfnet", "vgg16", "googlenet", "inception_v3", "squeezenet1_1",
-        "resnet18", "resnet50", "densenet121", "mobilenet_v2", "thrice", "segnet", "unet", "superres"]
+        "resnet18", "resnet50", "densenet121", "mobilenet_v2", "thrice", "segnet", "unet", "superres",
+        "efficientnet", "mobilenet_v3", "convnext", "vit"]
 RULES = ["gradient", "deconvnet", "guided_backprop"]
 STEP = 11      # every 11th number of a map is kept
 NOISE = 2e-7   # of each tensor's rms
@@ -61,6 +62,54 @@ class Leaky(torch.autograd.Function):
         else:
             r = torch.where(slope != 0, r.clamp(min=0), 0)
         return r, None, None
+
+
+class Curve(torch.autograd.Function):
+    """SiLU, HardSwish and GELU: value and derivative written out."""
+    @staticmethod
+    def forward(ctx, x, kind, rule):
+        if kind == "SiLU":
+            gate = torch.sigmoid(x)
+            y, slope = x * gate, gate * (1 + x * (1 - gate))
+        elif kind == "HardSwish":
+            y = x * (x / 6 + 0.5).clamp(0, 1)
+            slope = torch.where(x <= -3, 0, torch.where(x < 3, x / 3 + 0.5, 1))
+        else:
+            half = (1 + torch.erf(x / 2 ** 0.5)) / 2
+            y, slope = x * half, half + x * torch.exp(-x * x / 2) / (2 * torch.pi) ** 0.5
+        ctx.save_for_backward(slope)
+        ctx.rule = rule
+        return y
+
+    @staticmethod
+    def backward(ctx, r):
+        slope, = ctx.saved_tensors
+        if ctx.rule == "gradient":
+            r = r * slope
+        elif ctx.rule == "deconvnet":
+            r = r.clamp(min=0)
+        else:
+            r = torch.where(slope != 0, r.clamp(min=0), 0)
+        return r, None, None
+
+
+def spelt(g):
+    """Activations made of several nodes: the last node's output -> kind, what they are of."""
+    by, found = {o: n for n in g.node for o in n.output}, {}
+
+    def made(name, op):
+        return by[name] if name in by and by[name].op_type == op else None
+    for n in g.node:
+        for gate, x in (n.input[:2], n.input[1::-1]) if n.op_type == "Mul" else ():
+            inner = made(gate, "Sigmoid")
+            if inner and inner.input[0] == x:
+                found[n.output[0]] = "SiLU", x
+            inner = made(gate, "Mul")  # x * (1 + erf(x / sqrt 2)), and this node halves it
+            for x, plus in (inner.input[:2], inner.input[1::-1]) if inner else ():
+                plus = made(plus, "Add")
+                if plus and any(made(i, "Erf") for i in plus.input):
+                    found[n.output[0]] = "GELU", x
+    return found
 
 
 def unpooled(x, at, a):
@@ -128,6 +177,14 @@ def run_node(nd, a, x, rule):
         y = Activation.apply(x[0], 0.0, float("inf"), rule)
     elif op == "Clip":
         y = Activation.apply(x[0], float(x[1]), float(x[2]), rule)
+    elif op == "HardSwish":
+        y = Curve.apply(x[0], op, rule)
+    elif op == "Gelu":
+        y = Curve.apply(x[0], "GELU", rule)
+    elif op == "Sigmoid":
+        y = torch.sigmoid(x[0])
+    elif op == "HardSigmoid":
+        y = (a["alpha"] * x[0] + a.get("beta", 0.5)).clamp(0, 1)
     elif op == "MaxPool":
         y = F.max_pool2d(pool_end(x[0], a, float("-inf")), a["kernel_shape"], a.get("strides", 1))
     elif op == "AveragePool":
@@ -147,8 +204,38 @@ def run_node(nd, a, x, rule):
         y = a.get("alpha", 1) * x[0] @ (x[1].T if a.get("transB") else x[1]) + a.get("beta", 1) * x[2]
     elif op == "Concat":
         y = torch.cat(x, a["axis"])
-    elif op in ("Add", "Sub"):
-        y = x[0] + x[1] if op == "Add" else x[0] - x[1]
+    elif op in ("Add", "Sub", "Mul", "Div", "Pow"):
+        y = getattr(torch, {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow"}[op])(x[0], x[1])
+    elif op in ("Sqrt", "Erf"):
+        y = getattr(torch, op.lower())(x[0])
+    elif op == "MatMul":
+        y = x[0] @ x[1]
+    elif op == "Softmax":
+        y = x[0].softmax(a.get("axis", -1))
+    elif op == "LayerNormalization":
+        y = F.layer_norm(x[0], x[0].shape[a.get("axis", -1):], x[1], x[2], a["epsilon"])
+    elif op == "Transpose":
+        y = x[0].permute(a["perm"])
+    elif op == "Gather":
+        y = x[0].index_select(a.get("axis", 0), x[1].reshape(-1).long())
+        y = y.squeeze(a.get("axis", 0)) if x[1].ndim == 0 else y
+    elif op == "Shape":
+        y = torch.tensor(x[0].shape, dtype=torch.float64)
+    elif op == "Slice":
+        (lo,), (hi,), (axis,) = ([int(v) for v in k] for k in x[1:4])
+        y = x[0].narrow(axis, lo, min(hi, x[0].shape[axis]) - lo)
+    elif op == "Squeeze":
+        y = x[0].squeeze([int(v) for v in x[1]])
+    elif op == "Expand":
+        y = x[0].expand(torch.broadcast_shapes(x[0].shape, [int(v) for v in x[1]]))
+    elif op == "ConstantOfShape":
+        y = torch.full([int(v) for v in x[0]], float(numpy_helper.to_array(a["value"])[0]), dtype=torch.float64)
+    elif op == "Equal":
+        y = (x[0] == x[1]).double()
+    elif op == "Where":
+        y = torch.where(x[0] != 0, x[1], x[2])
+    elif op == "Cast":  # of shapes, which are whole
+        y = x[0]
     elif op == "Flatten":
         y = x[0].flatten(1)
     elif op == "Reshape":
@@ -163,17 +250,25 @@ def run_node(nd, a, x, rule):
 
 
 def walk(g, consts, image, rule, noise=None):
-    v = dict(consts)
+    v, curves = dict(consts), spelt(g)
     v[g.input[0].name] = image
     for nd in g.node:
         a = {p.name: onnx.helper.get_attribute_value(p) for p in nd.attribute}
         if nd.op_type == "Constant":
             v[nd.output[0]] = torch.from_numpy(numpy_helper.to_array(a["value"]).astype(np.float64))
             continue
-        y = run_node(nd, a, [v[n] for n in nd.input if n], rule)
+        if nd.op_type == "Split":  # into equal parts
+            for name, y in zip(nd.output, v[nd.input[0]].chunk(len(nd.output), a["axis"])):
+                v[name] = y
+            continue
+        if nd.output[0] in curves:
+            kind, x = curves[nd.output[0]]
+            y = Curve.apply(v[x], kind, rule)
+        else:
+            y = run_node(nd, a, [v[n] for n in nd.input if n], rule)
         if nd.op_type == "MaxPool" and len(nd.output) > 1:
             v[nd.output[1]] = pool_indices(v[nd.input[0]], a)
-        if noise is not None:
+        if noise is not None and y.requires_grad:
             # zeros stay zeros, as they do in any precision: what a ReLU cuts off ties in the pools
             y = y + NOISE * y.detach().pow(2).mean().sqrt() * (y.detach() != 0) * torch.randn(
                 y.shape, generator=noise, dtype=y.dtype)
@@ -262,9 +357,11 @@ def main(name):
     else:
         image = torch.from_numpy(read_golden(MODELS / f"{name}.golden")["image"][:1].astype(np.float64))
     v = walk(g, consts, image, "gradient")
-    acts = [n.output[0] for n in g.node if n.op_type in ("Relu", "Clip")]
+    curves = spelt(g)
+    acts = [n.output[0] for n in g.node if n.op_type in ("Relu", "Clip", "HardSwish", "Gelu") or n.output[0] in curves]
     # an inner unit where there is space, strong, and below several branches
-    inner = [n for n in acts if v[n].ndim == 4 and v[n].shape[2] > 2][-3]
+    inner = [n for n in acts if v[n].ndim >= 3 and v[n].shape[2] > 2]
+    inner = inner[-3] if len(inner) > 2 else inner[-1]
     logits = g.output[0].name
     with open(HERE / f"{name}.golden", "wb") as f:
         f.write(b"DCVG1\n")
