@@ -50,6 +50,9 @@ typedef struct dcv_engine_options {
     /* 2 or more: so many pictures that walks will mostly have.  From the first convolution with many weights on the
      * group then goes through each step together, so that weights are read once, and kernels are chosen for so many. */
     int together;
+    /* Boxes of windows (engine/patch.h) share this engine's weights, and no walk goes back: any convolution may keep
+     * Winograd's weights, four times the direct ones, and small maps of many weights go through steps together. */
+    bool windows;
     /* Pictures that a walk has room for; 0: DCV_GROUP, and no more with back.  Dense products read their weights once
      * for all of them. */
     int room;

@@ -127,7 +127,7 @@ dcv_status dcv_engine_new(const dcv_graph *g, const dcv_engine_options *o, dcv_e
     e->g = g;
     e->o = *o;
     e->room = o->room ? o->room : DCV_GROUP;
-    DCV_CHECK(e->room >= DCV_GROUP && (e->room == DCV_GROUP || !o->n_back));
+    DCV_CHECK(e->room >= DCV_GROUP && (e->room == DCV_GROUP || !o->n_back) && !(o->windows && o->n_back));
     e->back = dcv_backend_of(o->backend);
     const dcv_status st = build(e);
     e->o.seen = e->o.back = e->o.input_block = NULL; /* the caller's */

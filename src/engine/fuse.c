@@ -106,11 +106,20 @@ static bool is_small(const dcv_engine *e, int node)
     return along && p >= 0 && e->grouped[p] && y->d[2] * y->d[3] <= 4 * small_map;
 }
 
-/* With o.together: a convolution whose weights do not stay in a cache, and all that follows one. */
+static bool has_small_map(const dcv_value *v)
+{
+    int64_t cells = 1;
+    for (int i = 2; i < v->dims.n; i++)
+        cells *= v->dims.d[i];
+    return cells <= small_map;
+}
+
+/* With o.together: a convolution whose weights do not stay in a cache, and all that follows one; with o.windows, of a
+ * small map. */
 static bool goes_together(const dcv_engine *e, int node)
 {
     const dcv_node *nd = &e->g->node[node];
-    if (!e->o.together)
+    if (!e->o.together && !e->o.windows)
         return is_small(e, node);
     for (int i = 0; i < nd->n_in; i++) {
         const int p = nd->in[i] >= 0 ? e->g->value[nd->in[i]].producer : -1;
@@ -118,7 +127,8 @@ static bool goes_together(const dcv_engine *e, int node)
             return true;
     }
     return (dcv_plan_is(e, node, "Conv") || dcv_plan_is(e, node, "ConvTranspose")) &&
-           dcv_count(&e->g->value[nd->in[1]].dims) >= many_weights;
+           dcv_count(&e->g->value[nd->in[1]].dims) >= many_weights &&
+           (e->o.together || has_small_map(&e->g->value[nd->out[0]]));
 }
 
 void dcv_plan_levels(dcv_engine *e)

@@ -2,9 +2,10 @@
  *
  * Those are four times as many as the direct ones, so all of them together must stay within a budget: what is kept for
  * walks forward and back is at most 2.2 times the model's own, or 16 MB for small models.  Convolutions with the
- * largest maps, where each number saves most, come first.  A function of the graph and of what kernels there are, so
- * that every engine of it computes the same; an engine of a part of it is told by the whole's, since the part alone
- * would seem to have fewer weights.
+ * largest maps, where each number saves most, come first.  Where windows are walked (dcv_engine_options.windows) there
+ * is no budget: nothing is packed for walks back, and boxes gain most where maps are smallest.  A function of the graph
+ * and of what kernels there are, so that every engine of it computes the same; an engine of a part of it is told by the
+ * whole's, since the part alone would seem to have fewer weights.
  */
 #include <stdlib.h>
 #include "engine/ops/conv.h"
@@ -45,6 +46,8 @@ dcv_status dcv_plan_weights(dcv_engine *e)
     const bool shares = e->back->own() != 1; /* walks back read what walks forward have packed */
     int n = 0;
     e->direct = dcv_arena_alloc(e->arena, (size_t)g->model->n_node + 1, sizeof *e->direct);
+    if (e->direct && e->o.windows)
+        return DCV_OK;
     wish *list = dcv_alloc((size_t)g->n_node + 1, sizeof *list);
     if (!e->direct || !list) {
         dcv_free(list);

@@ -83,6 +83,7 @@ static dcv_status compile(const dcv_network *net, const dcv_graph *g, dcv_engine
                                       .share = net->engine,
                                       .back = seen,
                                       .n_back = own->back ? n_seen : 0,
+                                      .windows = own->windows,
                                       .boxes = own->boxes ? DCV_BOXES_CHEAPER : DCV_BOXES_NONE};
         st = dcv_engine_new(g, &o, out);
     }

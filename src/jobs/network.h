@@ -28,6 +28,7 @@ typedef struct dcv_network_options {
     void *ctx;
     bool back;     /* walks back start from those values, */
     bool boxes;    /* from single places of them by boxes where that is cheaper */
+    bool windows;  /* weights are packed for boxes of windows: dcv_engine_options */
     bool no_data;  /* there is no data set: the job makes what it walks, of the shape that the file or input_shape fixes
                     */
     bool one_view; /* a thread keeps the engine of the last size alone */

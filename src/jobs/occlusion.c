@@ -289,6 +289,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     j->on.base.config = c;
     const dcv_network_options o = {.choose = choose,
                                    .ctx = j,
+                                   .windows = true,
                                    .many_sizes = j->options->method == OCCLUSION_INCREMENTAL,
                                    .open_view = occlusion_open_view,
                                    .close_view = occlusion_close_view};

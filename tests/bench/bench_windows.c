@@ -4,7 +4,7 @@
  *
  * Prints least milliseconds of the processor a window (steady state: heads made), the speed-up, the bound by
  * multiply-adds and the share of it, and memory; with `layers` also where the time of all windows goes, by operator of
- * heads and tail, and by head. */
+ * heads and tail, by head, and by layer of the head that does most. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +85,7 @@ static dcv_status open_bench(bench *b, const char *file, dcv_precision precision
         return DCV_ENOMEM;
     for (int64_t i = 0; i < dcv_count(&dims); i++)
         b->picture[i] = (float)(i * 7919 % 2001 - 1000) / 1000;
-    dcv_engine_options e = {.precision = precision, .backend = backend, .seen = seen};
+    dcv_engine_options e = {.precision = precision, .backend = backend, .seen = seen, .windows = true};
     e.n_seen = dcv_patches_clean(b->patches, seen);
     DCV_TRY(dcv_engine_new(b->graph, &e, &b->engine));
     DCV_TRY(dcv_engine_pack_own(b->engine));
@@ -172,6 +172,24 @@ static dcv_status time_alone(const dcv_patch_head *h, int n, int times, bool nod
     return DCV_OK;
 }
 
+/* The head that does most of the work. */
+static int busiest_head(const dcv_patches *p)
+{
+    int best = 0, *count = dcv_alloc((size_t)(p->n_class[0] + p->n_class[1]), sizeof *count);
+    double most = -1;
+    for (int a = 0; count && a < 2; a++)
+        for (int i = 0; i < p->o.n_window[a]; i++)
+            count[(a ? p->n_class[0] : 0) + p->class_of[a][i]]++;
+    for (int h = 0; count && h < p->n_class[0] * p->n_class[1]; h++) {
+        const double work =
+            (double)p->head[h].macs * count[h / p->n_class[1]] * count[p->n_class[0] + h % p->n_class[1]];
+        best = work > most ? h : best;
+        most = work > most ? work : most;
+    }
+    dcv_free(count);
+    return best;
+}
+
 /* Where the time goes: by head and by operator. */
 static dcv_status show_layers(const bench *b)
 {
@@ -190,7 +208,7 @@ static dcv_status show_layers(const bench *b)
         const int n = count[0] * count[1];
         if (!n || !p->head[h].engine)
             continue;
-        DCV_TRY(time_alone(&p->head[h], n < DCV_GROUP ? n : DCV_GROUP, n, n * 8 > all, kinds, &ms));
+        DCV_TRY(time_alone(&p->head[h], n < DCV_GROUP ? n : DCV_GROUP, n, h == busiest_head(p), kinds, &ms));
         printf("head %d: %d x %d windows, %.3f ms a window, %.3g multiply-adds, %d pastes\n", h, count[0], count[1], ms,
                (double)p->head[h].macs, p->head[h].n_paste);
         total += ms * n;

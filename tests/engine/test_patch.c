@@ -305,7 +305,7 @@ static void open_walks(const net *n, dcv_backend_kind b, dcv_precision precision
                                    .pictures = 10};
     int *values = dcv_alloc((size_t)n->graph->n_value, sizeof *values);
     CHECK_OK(dcv_patches_new(n->graph, &o, &w->p));
-    dcv_engine_options e = {.precision = precision, .backend = b, .seen = values};
+    dcv_engine_options e = {.precision = precision, .backend = b, .seen = values, .windows = true};
     e.n_seen = dcv_patches_clean(w->p, values);
     CHECK_OK(dcv_engine_new(n->graph, &e, &w->clean));
     CHECK_OK(dcv_engine_pack_own(w->clean));
