@@ -115,9 +115,7 @@ static void measure(cam_job *j)
     j->batch = n > DCV_GROUP ? n : DCV_GROUP;
     j->n_thresholds = j->options->boxes_given ? j->options->boxes.thresholds.n : 0;
     j->hot = j->options->heatmap || j->n_thresholds || j->guided;
-    const dcv_dataset *d = j->on.net.dataset;
-    const bool pictures = g->value[g->in[0]].dims.n == 4 && (d->c == 1 || d->c == 3) && d->c == j->input.c;
-    j->shown = !pictures ? 0 : d->n < CAM_SHOWN ? d->n : CAM_SHOWN;
+    dcv_shown_plan(&j->shown, j->on.net.dataset, g);
     for (int i = 0; i < j->n_layers; i++) {
         const dcv_map *m = &j->layer[i].map;
         j->cells = m->h * m->w > j->cells ? m->h * m->w : j->cells;

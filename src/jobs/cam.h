@@ -11,9 +11,10 @@
 #include "engine/methods/localisation.h"
 #include "io/truth.h"
 #include "jobs/network.h"
+#include "jobs/shown.h"
 #include "jobs/targets.h"
 
-enum { CAM_METHODS = 5, CAM_LAYERS = 2, CAM_SHOWN = 32 /* pictures kept for `report` */ };
+enum { CAM_METHODS = 5, CAM_LAYERS = 2 };
 
 typedef struct cam_options {
     dcv_names methods, targets;
@@ -76,8 +77,8 @@ typedef struct cam_job {
     int64_t cells;    /* of the layer with most */
     int64_t batch;    /* maps held */
     bool guided, hot; /* are such maps, or heat maps, made at all? */
-    int64_t shown;    /* pictures kept */
-    int id_target, id_picture;
+    dcv_shown shown;
+    int id_target;
     cam_scratch *scratch; /* [threads] */
 } cam_job;
 

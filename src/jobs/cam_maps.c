@@ -246,25 +246,6 @@ static int true_boxes(const context *x, int64_t item, int64_t class_number)
     return n ? dcv_true_boxes_of(x->s->truth, n, (int32_t)class_number) : 0;
 }
 
-/* What `report` shows of it.  One that cannot be read again stays black. */
-static dcv_status put_picture(const context *x, int64_t item, dcv_result *r)
-{
-    const cam_job *j = x->j;
-    dcv_item it = {0};
-    const int64_t c = j->on.net.dataset->c, row = j->input.w * c, bytes = j->input.h * row;
-    uint8_t *px = dcv_alloc((size_t)bytes, 1);
-    if (!px)
-        return DCV_ENOMEM;
-    if (dcv_dataset_read(j->on.net.dataset, item, DCV_READ_PICTURE, &it) == DCV_OK && it.picture.px &&
-        it.picture.h <= j->input.h && it.picture.w <= j->input.w && it.picture.c == c)
-        for (int64_t y = 0; y < it.picture.h; y++)
-            memcpy(px + y * row, it.picture.px + y * it.picture.w * c, (size_t)(it.picture.w * c));
-    const dcv_status st = dcv_result_put(r, j->id_picture, item * bytes, bytes, px);
-    dcv_item_clear(&it);
-    dcv_free(px);
-    return st;
-}
-
 static dcv_status put_item(const context *x, const batch *b, int p, int64_t item, dcv_result *r)
 {
     const cam_job *j = x->j;
@@ -287,7 +268,7 @@ static dcv_status put_item(const context *x, const batch *b, int p, int64_t item
     }
     if (j->truth)
         cam_state_add(j, x->state, x->s);
-    return item < j->shown ? put_picture(x, item, r) : DCV_OK;
+    return dcv_shown_put(&j->shown, j->on.net.dataset, item, r);
 }
 
 /* --- Units ------------------------------------------------------------------------------ */

@@ -136,15 +136,6 @@ static dcv_status put_truth(const cam_job *j, dcv_store *s)
     return st;
 }
 
-/* Pictures as they entered the network. */
-static dcv_status put_pictures(cam_job *j, dcv_store *s)
-{
-    const int c = j->on.net.dataset->c;
-    const shape is = {{4, {j->shown, j->input.h, j->input.w, c}}, {"input", "y", "x", "channel"}, -1};
-    DCV_TRY(put_set(s, "/report", "picture", DCV_U8, is, &j->id_picture));
-    return dcv_store_image(s, j->id_picture, c);
-}
-
 dcv_status cam_declare(dcv_job *job, dcv_store *s)
 {
     cam_job *j = (cam_job *)job;
@@ -152,8 +143,7 @@ dcv_status cam_declare(dcv_job *job, dcv_store *s)
     DCV_TRY(put_set(s, "/cam", "target", DCV_I32, shape_of(job->n_items, j->targets.n), &j->id_target));
     if (j->truth && j->truth->most)
         DCV_TRY(put_truth(j, s));
-    if (j->shown)
-        DCV_TRY(put_pictures(j, s));
+    DCV_TRY(dcv_shown_declare(&j->shown, s));
     for (int i = 0; i < j->n_wanted; i++) {
         char *group = dcv_format("/cam/%s", j->wanted[i].method->name);
         const dcv_status st = group ? put_method(j, s, group, &j->wanted[i]) : DCV_ENOMEM;
@@ -178,8 +168,5 @@ dcv_status cam_put_failed(const cam_job *j, int64_t item, dcv_result *r)
         if (j->truth)
             DCV_TRY(dcv_put_missing(r, w->id_iou, DCV_F32, first * boxes, n * boxes));
     }
-    if (item >= j->shown)
-        return DCV_OK;
-    const int64_t bytes = px * j->on.net.dataset->c;
-    return dcv_put_missing(r, j->id_picture, DCV_U8, item * bytes, bytes);
+    return dcv_shown_put_failed(&j->shown, item, r);
 }

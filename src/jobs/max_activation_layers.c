@@ -119,13 +119,15 @@ static dcv_status choose_channels(const top_job *j, top_layer *l)
     if (!l->channel)
         return DCV_ENOMEM;
     for (int64_t i = 0; i < l->n; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "max_activation.channels[%lld]", (long long)i);
         l->channel[i] = all || first ? i : o->v[i];
-        if (l->channel[i] >= l->map.c) {
-            char key[64];
-            snprintf(key, sizeof key, "max_activation.channels[%lld]", (long long)i);
-            return dcv_config_fail(j->base.config, key, "channel %lld; layer \"%s\" has 0 to %lld",
+        if (l->channel[i] >= l->map.c)
+            return dcv_config_fail(j->base.config, key, "channel %lld; layer \"%s\" has channels 0 to %lld",
                                    (long long)l->channel[i], l->name, (long long)l->map.c - 1);
-        }
+        for (int64_t k = 0; !all && !first && k < i; k++)
+            if (l->channel[k] == l->channel[i])
+                return dcv_config_fail(j->base.config, key, "channel %lld is there twice", (long long)l->channel[i]);
     }
     return DCV_OK;
 }

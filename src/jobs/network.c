@@ -156,7 +156,7 @@ static dcv_status all_fixed(const dcv_network *net)
                 return dcv_config_fail(net->config, "model.input_shape",
                                        "%s leaves extent %d of its input \"%s\" open; %s", net->model->file, i,
                                        net->model->in[k].name,
-                                       k ? "only the first input's can be said" : "input_shape must fix it");
+                                       k ? "only the first input's can be said" : "model.input_shape must say it");
     return DCV_OK;
 }
 

@@ -14,8 +14,7 @@ extern const dcv_job_kind dcv_job_occlusion;
 
 static const double nominal_gflops = 50; /* the speed that unit_seconds is counted at */
 static const int64_t rows_a_part = 4;    /* of windows, for each that is computed twice */
-static const int64_t most_picture_bytes = INT64_C(1) << 24;
-static const double least_part = 4; /* a part's work, in walks of the clean picture, which each rank makes */
+static const double least_part = 4;      /* a part's work, in walks of the clean picture, which each rank makes */
 
 #define AT(member) DCV_AT(occlusion_options, member)
 static const dcv_field fields[] = {
@@ -190,16 +189,6 @@ static dcv_status plan_windows(occlusion_job *j)
     return dcv_patches_attach(j->patches, j->on.net.engine);
 }
 
-/* The first pictures are kept for `report`, where that takes little. */
-static void plan_pictures(occlusion_job *j)
-{
-    const dcv_dataset *d = j->on.net.dataset;
-    const dcv_dims *in = &j->on.net.graph->value[j->on.net.graph->in[0]].dims;
-    const int64_t most = most_picture_bytes / (in->d[2] * in->d[3] * in->d[1]);
-    j->shown = in->d[1] != d->c || (d->c != 1 && d->c != 3) ? 0 : d->n < OCCLUSION_SHOWN ? d->n : OCCLUSION_SHOWN;
-    j->shown = j->shown < most ? j->shown : most;
-}
-
 /* Units of about unit_seconds: several pictures, or parts of one. */
 static void plan_units(occlusion_job *j)
 {
@@ -301,7 +290,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     dcv_targets_warn(&j->targets, j->on.net.dataset);
     warn_of_fill(j);
     DCV_TRY(plan_windows(j));
-    plan_pictures(j);
+    dcv_shown_plan(&j->shown, j->on.net.dataset, j->on.net.graph);
     plan_units(j);
     dcv_network_describe(&j->on.net, &j->on.base); /* with its units as they are now */
     DCV_TRY(occlusion_cleans_open(&j->cleans, threads));
@@ -415,11 +404,7 @@ static dcv_status declare(dcv_job *base, dcv_store *s)
         const dcv_dims d = {4, {n, t, j->grid.extent[0], j->grid.extent[1]}};
         DCV_TRY(dcv_store_dataset(s, "/occlusion/heatmap", DCV_F32, 0, &d, &j->id_heatmap));
     }
-    if (j->shown) {
-        const dcv_dims d = {4, {j->shown, j->grid.extent[0], j->grid.extent[1], j->on.net.dataset->c}};
-        DCV_TRY(dcv_store_dataset(s, "/occlusion/picture", DCV_U8, 0, &d, &j->id_picture));
-        DCV_TRY(dcv_store_image(s, j->id_picture, j->on.net.dataset->c));
-    }
+    DCV_TRY(dcv_shown_declare(&j->shown, s));
     DCV_TRY(dcv_store_dataset(s, "/occlusion/work", DCV_F64, 0, &(dcv_dims){2, {n, 2}}, &j->id_work));
     return dcv_store_nxdata(s, "/occlusion", "sensitivity", (const char *const[]){".", ".", "y", "x"}, 4);
 }

@@ -15,12 +15,13 @@
 
 #include "engine/patch.h"
 #include "jobs/network.h"
+#include "jobs/shown.h"
 #include "jobs/targets.h"
 
 enum { OCCLUSION_CUT, OCCLUSION_DROP, OCCLUSION_SHIFT }; /* edge */
 enum { OCCLUSION_INCREMENTAL, OCCLUSION_FULL };          /* method */
 enum { OCCLUSION_PROBABILITY, OCCLUSION_LOGIT };         /* score */
-enum { OCCLUSION_MOST_WINDOWS = 1 << 24, OCCLUSION_MOST_LAYERS = 64, OCCLUSION_SHOWN = 32 };
+enum { OCCLUSION_MOST_WINDOWS = 1 << 24, OCCLUSION_MOST_LAYERS = 64 };
 
 typedef struct occlusion_options {
     dcv_ints patch, stride;
@@ -99,8 +100,7 @@ typedef struct occlusion_job {
     int n_layers;
     int64_t part_windows, part_rows; /* of a part: windows, or rows of them where there is a heat map (else 0) */
     double macs, full_macs;          /* of the largest picture, without its clean walk */
-    int64_t shown;                   /* pictures kept for `report` */
-    int id_picture;
+    dcv_shown shown;
     int id_target, id_clean, id_score, id_sensitivity, id_top, id_y, id_x, id_heatmap, id_work;
     int *id_activity, *id_activity_clean, *id_activity_channel;
     occlusion_scratch *scratch; /* [threads] */

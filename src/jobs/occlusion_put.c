@@ -106,24 +106,6 @@ static dcv_status put_clean(const occlusion_job *j, const occlusion_view *v, dcv
     return dcv_result_put(r, j->id_work, 2 * v->clean->item, 2, v->work);
 }
 
-/* What `report` shows of it.  One that cannot be read again stays black. */
-static dcv_status put_picture(const occlusion_job *j, int64_t item, dcv_result *r)
-{
-    dcv_item it = {0};
-    const int64_t c = j->on.net.dataset->c, row = j->grid.extent[1] * c, bytes = j->grid.extent[0] * row;
-    uint8_t *px = dcv_alloc((size_t)bytes, 1);
-    if (!px)
-        return DCV_ENOMEM;
-    if (dcv_dataset_read(j->on.net.dataset, item, DCV_READ_PICTURE, &it) == DCV_OK && it.picture.px &&
-        it.picture.h <= j->grid.extent[0] && it.picture.w <= j->grid.extent[1] && it.picture.c == c)
-        for (int64_t y = 0; y < it.picture.h; y++)
-            memcpy(px + y * row, it.picture.px + y * it.picture.w * c, (size_t)(it.picture.w * c));
-    const dcv_status st = dcv_result_put(r, j->id_picture, item * bytes, bytes, px);
-    dcv_item_clear(&it);
-    dcv_free(px);
-    return st;
-}
-
 dcv_status occlusion_put(const occlusion_job *j, const occlusion_view *v, const occlusion_scratch *s, int64_t part,
                          dcv_result *r)
 {
@@ -134,8 +116,7 @@ dcv_status occlusion_put(const occlusion_job *j, const occlusion_view *v, const 
         DCV_TRY(put_map(j, v, s, part, &(column){s->activity + i, j->n_layers, DCV_F32}, j->id_activity[i], first, r));
     if (part > 0)
         return DCV_OK;
-    if (v->clean->item < j->shown)
-        DCV_TRY(put_picture(j, v->clean->item, r));
+    DCV_TRY(dcv_shown_put(&j->shown, j->on.net.dataset, v->clean->item, r));
     return put_clean(j, v, r);
 }
 
@@ -189,9 +170,7 @@ dcv_status occlusion_put_failed(const occlusion_job *j, int64_t item, int64_t pa
     }
     if (part > 0)
         return DCV_OK;
-    const int64_t bytes = j->grid.extent[0] * j->grid.extent[1] * j->on.net.dataset->c;
-    if (item < j->shown)
-        DCV_TRY(dcv_put_missing(r, j->id_picture, DCV_U8, item * bytes, bytes));
+    DCV_TRY(dcv_shown_put_failed(&j->shown, item, r));
     DCV_TRY(dcv_put_missing(r, j->id_target, DCV_I32, item * n, n));
     DCV_TRY(dcv_put_missing(r, j->id_clean, DCV_F32, item * n, n));
     for (int i = 0; i < j->n_layers; i++) {

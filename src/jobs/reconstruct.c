@@ -12,6 +12,7 @@
 #include "jobs/fill.h"
 #include "jobs/network.h"
 #include "jobs/regions.h"
+#include "jobs/shown.h"
 #include "jobs/targets.h"
 
 extern const dcv_job_kind dcv_job_reconstruct;
@@ -111,6 +112,7 @@ typedef struct job {
     dcv_dims map; /* of one map */
     int id_target, id_value, id_position, id_map[MAX_METHODS];
     scratch *scratch; /* [threads] */
+    dcv_shown shown;
 } job;
 
 /* --- Plan ------------------------------------------------------------------------- */
@@ -218,6 +220,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     const dcv_graph *g = j->on.net.graph;
     const dcv_value *input = &g->value[g->in[0]];
     j->map = dcv_item_dims(input);
+    dcv_shown_plan(&j->shown, j->on.net.dataset, g);
     if (j->map.n + 2 > DCV_MAX_RANK)
         return dcv_fail(DCV_EDATA, "%s: the input has too many axes", j->on.net.model->file);
     DCV_TRY(dcv_targets_read(&j->targets, &j->options->targets, g));
@@ -285,9 +288,10 @@ static dcv_status declare(dcv_job *base, dcv_store *s)
     for (int i = 0; i < 3; i++)
         for (int axis = 0; axis < 2; axis++)
             DCV_TRY(dcv_store_axis(s, id[i], axis, -1, axis ? "target" : "input"));
+    DCV_TRY(dcv_store_text(s, "/reconstruct", "at", j->options->at));
     for (int i = 0; i < j->n_methods; i++)
         DCV_TRY(declare_method(j, s, i));
-    return DCV_OK;
+    return dcv_shown_declare(&j->shown, s);
 }
 
 /* --- Maps ------------------------------------------------------------------------- */
@@ -517,9 +521,9 @@ static dcv_status walked(void *ctx, const dcv_view *view, const int64_t *item, i
 static dcv_status done(void *ctx, const dcv_view *view, int64_t item, int picture, dcv_result *r)
 {
     const context *x = ctx;
-    (void)view, (void)r;
+    (void)view;
     if (!x->s->bad[picture])
-        return DCV_OK;
+        return dcv_shown_put(&x->j->shown, x->j->on.net.dataset, item, r);
     return dcv_fail(DCV_EDATA, "%s: NaN or infinity at \"%s\"", dcv_dataset_item_name(x->j->on.net.dataset, item),
                     x->s->bad[picture]);
 }
@@ -533,7 +537,7 @@ static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
     DCV_TRY(dcv_put_missing(r, j->id_position, DCV_I32, 2 * item * n, 2 * n));
     for (int i = 0; i < j->n_methods; i++)
         DCV_TRY(dcv_put_missing(r, j->id_map[i], DCV_F32, place_of(j, item, 0), n * dcv_count(&j->map)));
-    return DCV_OK;
+    return dcv_shown_put_failed(&j->shown, item, r);
 }
 
 static dcv_status compute(dcv_job *base, int p, int64_t u, int thread, void *input, void *state, dcv_result *r)

@@ -77,8 +77,8 @@ static dcv_status add_number(dcv_targets *t, const char *text, const char *key, 
     if (*end || end == text)
         return dcv_config_fail(t->config, key, "no target \"%s\"; expected top1, top5, label or a number", text);
     if (number < 0 || number >= channels)
-        return dcv_config_fail(t->config, key, "%s %s; \"%s\" has 0 to %lld", t->inner ? "channel" : "class", text,
-                               t->at, (long long)channels - 1);
+        return dcv_config_fail(t->config, key, "%s %s; \"%s\" has %s 0 to %lld", t->inner ? "channel" : "class", text,
+                               t->at, t->inner ? "channels" : "classes", (long long)channels - 1);
     add(t, TARGET_NUMBER, number);
     return DCV_OK;
 }

@@ -98,11 +98,11 @@ static dcv_status print_answers(const dcv_report_in *in, answers *a, FILE *to)
             print_item(a, i, to);
     }
     if (a->labelled)
-        fprintf(
-            to,
-            "\nof %lld items with a label %lld (%.2f %%) have it as best class, %lld (%.2f %%) among the best %lld\n",
-            (long long)a->labelled, (long long)a->right, 100.0 * (double)a->right / (double)a->labelled,
-            (long long)a->among, 100.0 * (double)a->among / (double)a->labelled, (long long)a->top);
+        fprintf(to,
+                "\n%lld items have a label: it is the best class of %lld (%.2f %%), among the best %lld of %lld (%.2f "
+                "%%)\n",
+                (long long)a->labelled, (long long)a->right, 100.0 * (double)a->right / (double)a->labelled,
+                (long long)a->top, (long long)a->among, 100.0 * (double)a->among / (double)a->labelled);
     return DCV_OK;
 }
 

@@ -1,9 +1,9 @@
 /* infer_pictures.c -- outputs of networks that are pictures, and class maps: a sheet each, eight items in a row.
  *
  * What an output's numbers mean is not said in a network: those of all items shown that fill half of 0..1, -1..1 or
- * 0..255 at least, with a quarter to spare, are taken so, others are stretched from the least to the largest.  A class map has the colours
- * of the PASCAL VOC data set (class 0 is black), with those that occur listed below.  Pictures that the sheet shrinks
- * are written in full as well.
+ * 0..255 at least, with a quarter to spare, are taken so, others are stretched from the least to the largest.  A class
+ * map has the colours of the PASCAL VOC data set (class 0 is black), with those that occur listed below.  Pictures that
+ * the sheet shrinks are written in full as well.
  */
 #include "report/infer_pictures.h"
 

@@ -4,15 +4,26 @@
  *
  * After Zeiler and Fergus 2014, figure 7.  Full strength is the largest absolute sensitivity of the item and target;
  * without heat map, each window stands for an equal part of the picture.  Classes have colours of their own, the one
- * that wins most often is mid-grey.  Activity: black 0, white the largest.
+ * that wins most often is mid-grey; those that win most are named below.  Activity: black its least, white its largest.
  */
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "deconvoy/memory.h"
 #include "report/canvas.h"
 #include "report/reporter.h"
 
-enum { MOST_ITEMS = 32, MOST_TARGETS = 5, MOST_LAYERS = 4, GAP = 6, SIDE = 224, LINE = CANVAS_TEXT_H + 3, TEXT = 256 };
+enum {
+    MOST_ITEMS = 32,
+    MOST_TARGETS = 5,
+    MOST_LAYERS = 4,
+    GAP = 6,
+    SIDE = 224,
+    LINE = CANVAS_TEXT_H + 3,
+    TEXT = 256,
+    NAMED = 3
+};
 static const int64_t most_floats = INT64_C(1) << 28; /* of one item's maps */
 
 typedef struct sheet_in {
@@ -21,7 +32,7 @@ typedef struct sheet_in {
     int64_t own_ny, own_nx, own_h, own_w; /* of the item under way */
     int c;                                /* channels of pictures, 0: none */
     float *map, *heat, *activity;         /* sensitivity, heat map (NULL: none) */
-    int32_t *target, *top;
+    int32_t *target, *top, *sorted;
     uint8_t *picture, *px;
     int n_layers;
     char *layer[MOST_LAYERS];
@@ -71,48 +82,70 @@ static void paint_target(const sheet_in *s, int64_t t)
         }
 }
 
-static int32_t commonest(const sheet_in *s)
+static int by_number(const void *a, const void *b)
 {
-    int64_t most = 0;
-    int32_t best = -1;
-    for (int64_t i = 0; i < s->own_ny * s->own_nx; i++) {
-        int64_t n = 0;
-        const int32_t v = s->top[i / s->own_nx * s->nx + i % s->own_nx];
-        for (int64_t k = 0; k < s->own_ny * s->own_nx; k++)
-            n += s->top[k / s->own_nx * s->nx + k % s->own_nx] == v;
-        if (n > most) {
-            most = n;
-            best = v;
-        }
-        if (2 * most > s->own_ny * s->own_nx || i > 4096)
-            break;
+    const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+typedef struct winner {
+    int32_t class_;
+    int64_t windows;
+} winner;
+
+/* Classes that win under most windows, most first; the lower number first of equals. */
+static int winners(const sheet_in *s, winner best[NAMED])
+{
+    const int64_t n = s->own_ny * s->own_nx;
+    int found = 0;
+    for (int64_t i = 0; i < n; i++)
+        s->sorted[i] = s->top[i / s->own_nx * s->nx + i % s->own_nx];
+    qsort(s->sorted, (size_t)n, sizeof *s->sorted, by_number);
+    for (int64_t i = 0, next; i < n; i = next) {
+        for (next = i + 1; next < n && s->sorted[next] == s->sorted[i]; next++)
+            ;
+        int at = found;
+        while (at > 0 && best[at - 1].windows < next - i)
+            at--;
+        found += found < NAMED;
+        for (int k = found - 1; k > at; k--)
+            best[k] = best[k - 1];
+        if (at < NAMED)
+            best[at] = (winner){s->sorted[i], next - i};
     }
-    return best;
+    return found;
 }
 
-static void paint_classes(const sheet_in *s)
+static canvas_colour class_colour(int32_t class_, int32_t usual)
 {
-    const int32_t usual = commonest(s);
+    const uint32_t hash = (uint32_t)class_ * 2654435761U;
+    if (class_ == usual)
+        return (canvas_colour){128, 128, 128};
+    return (canvas_colour){(uint8_t)(64 + (hash >> 24) * 3 / 4), (uint8_t)(64 + (hash >> 16 & 255) * 3 / 4),
+                           (uint8_t)(64 + (hash >> 8 & 255) * 3 / 4)};
+}
+
+static void paint_classes(const sheet_in *s, int32_t usual)
+{
     for (int64_t y = 0; y < s->own_h; y++)
         for (int64_t x = 0; x < s->own_w; x++) {
-            const int32_t v = s->top[window_at(s, y, x)];
-            const uint32_t hash = (uint32_t)v * 2654435761U;
-            if (v == usual)
-                set(s, y, x, 128, 128, 128);
-            else
-                set(s, y, x, (float)(64 + (hash >> 24) * 3 / 4), (float)(64 + (hash >> 16 & 255) * 3 / 4),
-                    (float)(64 + (hash >> 8 & 255) * 3 / 4));
+            const canvas_colour c = class_colour(s->top[window_at(s, y, x)], usual);
+            set(s, y, x, c.r, c.g, c.b);
         }
 }
 
-static void paint_activity(const sheet_in *s)
+/* Most of it stays under any window: shown is the range that is there. */
+static void paint_activity(const sheet_in *s, float *least, float *most)
 {
-    float most = 0;
-    for (int64_t i = 0; i < s->ny * s->nx; i++)
-        most = fmaxf(most, s->activity[i]);
+    *least = INFINITY, *most = -INFINITY;
+    for (int64_t i = 0; i < s->own_ny * s->own_nx; i++) {
+        const float v = s->activity[i / s->own_nx * s->nx + i % s->own_nx];
+        *least = fminf(*least, v); /* NaN counts for nothing */
+        *most = fmaxf(*most, v);
+    }
     for (int64_t y = 0; y < s->own_h; y++)
         for (int64_t x = 0; x < s->own_w; x++) {
-            const float v = most > 0 ? s->activity[window_at(s, y, x)] / most * 255 : 0,
+            const float v = (s->activity[window_at(s, y, x)] - *least) / (*most - *least) * 255,
                         g = isfinite(v) ? fminf(fmaxf(v, 0), 255) : 0;
             set(s, y, x, g, g, g);
         }
@@ -152,6 +185,39 @@ static dcv_status name_target(const sheet_in *s, int64_t t, char text[TEXT])
     return s->target[t] < 0 ? DCV_OK : dcv_report_class(s->in, s->target[t], text, TEXT);
 }
 
+/* The classes that win, and below them which colour is which. */
+static dcv_status draw_classes(const sheet_in *s, int64_t y, int64_t *x, dcv_image *to)
+{
+    winner best[NAMED] = {{-1, 0}};
+    const int n = winners(s, best);
+    const int64_t left = *x, h = canvas_scaled(s->h, s->scale), w = canvas_scaled(s->w, s->scale);
+    paint_classes(s, best[0].class_);
+    lay(s, y, x, s->px, 3, "class that wins", to);
+    for (int k = 0; k < n; k++) {
+        char text[TEXT], name[TEXT - 64];
+        const int64_t at = y + LINE + h + 3 + k * LINE;
+        DCV_TRY(dcv_report_class(s->in, best[k].class_, name, sizeof name));
+        snprintf(text, sizeof text, "%s: %.0f %%", name,
+                 100.0 * (double)best[k].windows / (double)(s->own_ny * s->own_nx));
+        canvas_fill(to, at, left, CANVAS_TEXT_H, 12, class_colour(best[k].class_, best[0].class_));
+        canvas_text(to, at, left + 16, w - 16, 1, text);
+    }
+    return DCV_OK;
+}
+
+static dcv_status draw_layer(const sheet_in *s, int64_t i, int k, int64_t y, int64_t *x, dcv_image *to)
+{
+    char *path = dcv_format("/occlusion/activity/%s", s->layer[k]), text[TEXT];
+    float least, most;
+    const dcv_status st = path ? dcv_h5_read(s->in->h5, path, DCV_F32, i, 1, s->activity) : DCV_ENOMEM;
+    dcv_free(path);
+    DCV_TRY(st);
+    paint_activity(s, &least, &most);
+    snprintf(text, sizeof text, "%.200s: %.3g to %.3g", s->layer[k], (double)least, (double)most);
+    lay(s, y, x, s->px, 3, text, to);
+    return DCV_OK;
+}
+
 static dcv_status draw_item(sheet_in *s, int64_t i, int64_t y, dcv_image *to)
 {
     dcv_h5 *f = s->in->h5;
@@ -164,7 +230,7 @@ static dcv_status draw_item(sheet_in *s, int64_t i, int64_t y, dcv_image *to)
     if (s->heat)
         DCV_TRY(dcv_h5_read(f, "/occlusion/heatmap", DCV_F32, i, 1, s->heat));
     if (s->picture)
-        DCV_TRY(dcv_h5_read(f, "/occlusion/picture", DCV_U8, i, 1, s->picture));
+        DCV_TRY(dcv_h5_read(f, "/report/picture", DCV_U8, i, 1, s->picture));
     find_own(s, i);
     if (!s->own_nx || !s->own_ny) {
         canvas_text(to, y, x, to->w - GAP, 1, text);
@@ -177,16 +243,9 @@ static dcv_status draw_item(sheet_in *s, int64_t i, int64_t y, dcv_image *to)
         paint_target(s, t);
         lay(s, y, &x, s->px, 3, text, to);
     }
-    paint_classes(s);
-    lay(s, y, &x, s->px, 3, "class that wins", to);
-    for (int k = 0; k < s->n_layers; k++) {
-        char *path = dcv_format("/occlusion/activity/%s", s->layer[k]);
-        const dcv_status st = path ? dcv_h5_read(f, path, DCV_F32, i, 1, s->activity) : DCV_ENOMEM;
-        dcv_free(path);
-        DCV_TRY(st);
-        paint_activity(s);
-        lay(s, y, &x, s->px, 3, s->layer[k], to);
-    }
+    DCV_TRY(draw_classes(s, y, &x, to));
+    for (int k = 0; k < s->n_layers; k++)
+        DCV_TRY(draw_layer(s, i, k, y, &x, to));
     return DCV_OK;
 }
 
@@ -194,7 +253,7 @@ static dcv_status draw_sheet(sheet_in *s, dcv_image *to)
 {
     const int64_t columns =
         (s->picture ? 1 : 0) + (s->targets < MOST_TARGETS ? s->targets : MOST_TARGETS) + 1 + s->n_layers;
-    const int64_t row = canvas_scaled(s->h, s->scale) + GAP + LINE,
+    const int64_t row = canvas_scaled(s->h, s->scale) + GAP + (1 + NAMED) * LINE,
                   w = GAP + columns * (canvas_scaled(s->w, s->scale) + GAP);
     DCV_TRY(canvas_new(GAP + LINE + GAP + s->items * row, w, to));
     canvas_text(to, GAP, GAP, w - 2 * GAP, 1, "red: covering it lowers the score, blue: raises it");
@@ -226,11 +285,12 @@ static dcv_status find_extents(sheet_in *s, bool *heat, bool *picture)
 {
     dcv_dims d;
     *heat = dcv_h5_has(s->in->h5, "/occlusion/heatmap");
-    *picture = dcv_h5_has(s->in->h5, "/occlusion/picture");
+    *picture = dcv_h5_has(s->in->h5, "/report/picture");
     if (*picture) {
-        DCV_TRY(dcv_report_shape(s->in, "/occlusion/picture", 4, &d));
+        DCV_TRY(dcv_report_shape(s->in, "/report/picture", 4, &d));
         if (d.d[3] != 1 && d.d[3] != 3)
-            return wrong(s, "picture");
+            return dcv_fail(DCV_EDATA, "%s: /report/picture has %lld channels; expected 1 or 3", s->in->file,
+                            (long long)d.d[3]);
         s->c = (int)d.d[3];
         s->items = d.d[0] < s->items ? d.d[0] : s->items;
         s->h = d.d[1];
@@ -275,14 +335,15 @@ static dcv_status prepare(sheet_in *s)
     s->map = dcv_alloc(windows * t, sizeof *s->map);
     s->activity = dcv_alloc(windows, sizeof *s->activity);
     s->top = dcv_alloc(windows, sizeof *s->top);
+    s->sorted = dcv_alloc(windows, sizeof *s->sorted);
     s->target = dcv_alloc(t, sizeof *s->target);
     s->px = dcv_alloc(pixels * 3, 1);
     s->heat = heat ? dcv_alloc(pixels * t, sizeof *s->heat) : NULL;
     s->picture = picture ? dcv_alloc(pixels * (size_t)s->c, 1) : NULL;
     const int64_t side = s->h > s->w ? s->h : s->w;
     s->scale = side > SIDE ? (canvas_scale){1, (side + SIDE - 1) / SIDE} : (canvas_scale){SIDE / side, 1};
-    const bool ok =
-        s->map && s->activity && s->top && s->target && s->px && (!heat || s->heat) && (!picture || s->picture);
+    const bool ok = s->map && s->activity && s->top && s->sorted && s->target && s->px && (!heat || s->heat) &&
+                    (!picture || s->picture);
     return ok ? DCV_OK : DCV_ENOMEM;
 }
 
@@ -299,7 +360,7 @@ static dcv_status run(const dcv_report_in *in)
     if (st == DCV_OK)
         st = dcv_report_wrote(in, file);
     dcv_image_clear(&sheet);
-    void *const all[] = {file, s.map, s.heat, s.activity, s.target, s.top, s.picture, s.px};
+    void *const all[] = {file, s.map, s.heat, s.activity, s.target, s.top, s.sorted, s.picture, s.px};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         dcv_free(all[i]);
     for (int k = 0; k < s.n_layers; k++)

@@ -178,6 +178,7 @@ def test_judged(folder):
                         (["--set", "infer.outputs=[logits, logits]"], "--set infer.outputs=[logits, logits]: output \"logits\" is there twice"),
                         (["--set", "infer.outputs=[logit]"], "nearest is \"logits\""),
                         ([*top, "max_activation.channels=0"], "the first 0 channels are none"),
+                        ([*top, "max_activation.channels=[3, 1, 3]"], "channel 3 is there twice"),
                         ([*top, "max_activation.channels=[]"], "max_activation.channels is a list of 0"),
                         ([*top, "max_activation.layers=[]"], "max_activation.layers is a list of 0"),
                         ([*top, "max_activation.layers=[nothing]"], "no layer \"nothing\"")):

@@ -233,7 +233,8 @@ static void test_answers(void)
                  "a.png\t7\t7 (0.7500)\t1 (0.1250)\n"
                  "b?\t4\t2 (0.5000)\t4 (0.2500)\n"
                  "c\t-\tfailed\n"
-                 "\nof 2 items with a label 1 (50.00 %) have it as best class, 2 (100.00 %) among the best 2\n") == 0);
+                 "\n2 items have a label: it is the best class of 1 (50.00 %), among the best 2 of 2 (100.00 %)\n") ==
+          0);
 }
 
 static bool is_colour(const uint8_t *px, int r, int g, int b)
@@ -337,6 +338,86 @@ static void test_heat_maps(void)
         write_result(s, in_dir("w.h5"));
         CHECK(report(in_dir("w.h5"), NULL, DCV_EDATA)[0] == 0);
     }
+}
+
+/* A picture of 8 x 8 px, enlarged 21 times, beside its map; the second target is none. */
+static void test_reconstructions(void)
+{
+    const int32_t target[2] = {1, -1};
+    const float value[2] = {2.5f, NAN};
+    float map[2][1][8][8] = {{{{0}}}};
+    uint8_t picture[8][8];
+    memset(picture, 100, sizeof picture);
+    map[0][0][5][6] = -2;
+    map[0][0][6][6] = 1;
+    for (int with = 0; with < 2; with++) {
+        dcv_store *s = new_result("reconstruct");
+        CHECK_OK(dcv_store_text(s, "/reconstruct", "at", "logits"));
+        add(s, "/inputs/name", DCV_U8, 5, (dcv_dims){1, {1}}, "a.png");
+        add(s, "/reconstruct/target", DCV_I32, 0, (dcv_dims){2, {1, 2}}, target);
+        add(s, "/reconstruct/value", DCV_F32, 0, (dcv_dims){2, {1, 2}}, value);
+        add(s, "/reconstruct/gradient/map", DCV_F32, 0, (dcv_dims){5, {1, 2, 1, 8, 8}}, map);
+        if (with)
+            add(s, "/report/picture", DCV_U8, 0, (dcv_dims){4, {1, 8, 8, 1}}, picture);
+        write_result(s, in_dir("k.h5"));
+        CHECK(strstr(report(in_dir("k.h5"), NULL, DCV_OK), "/k_report/gradient.png\n"));
+        int64_t h, w;
+        uint8_t *px = read_png(in_dir("k_report/gradient.png"), &h, &w);
+        const int64_t y = 18 + (with ? 10 : 20), x = 4 + (with ? 172 : 0);
+        CHECK(h == y + 168 + 4 && w == x + 2 * 172);
+#define PX(row, column) (px + ((row)*w + (column)) * 3)
+        CHECK(!with || is_colour(PX(y + 50, 4 + 50), 100, 100, 100));
+        CHECK(is_colour(PX(y + 5 * 21 + 9, x + 6 * 21 + 9), 0, 0, 0));
+        CHECK(is_colour(PX(y + 6 * 21 + 9, x + 6 * 21 + 9), 191, 191, 191));
+        CHECK(is_colour(PX(y + 50, x + 50), 128, 128, 128));
+        CHECK(is_colour(PX(y + 50, x + 172 + 50), 255, 255, 255)); /* no such target */
+#undef PX
+        dcv_free(px);
+    }
+    dcv_store *s = new_result("reconstruct");
+    add(s, "/reconstruct/target", DCV_I32, 0, (dcv_dims){2, {1, 3}}, NULL);
+    add(s, "/reconstruct/value", DCV_F32, 0, (dcv_dims){2, {1, 2}}, value);
+    add(s, "/reconstruct/gradient/map", DCV_F32, 0, (dcv_dims){5, {1, 2, 1, 8, 8}}, map);
+    write_result(s, in_dir("w.h5"));
+    CHECK(report(in_dir("w.h5"), NULL, DCV_EDATA)[0] == 0);
+}
+
+/* 2 x 2 windows of a picture of 8 x 8 px, enlarged 28 times: picture, target, classes, a layer. */
+static void test_windows(void)
+{
+    const int32_t target = 1, top[4] = {1, 1, 1, 0};
+    const float sensitivity[4] = {0.5f, 0, 0, -0.25f}, activity[4] = {10, 12, 11, NAN};
+    uint8_t picture[8][8];
+    memset(picture, 100, sizeof picture);
+    dcv_store *s = new_result("occlusion");
+    add(s, "/inputs/name", DCV_U8, 5, (dcv_dims){1, {1}}, "a.png");
+    add(s, "/occlusion/target", DCV_I32, 0, (dcv_dims){2, {1, 1}}, &target);
+    add(s, "/occlusion/sensitivity", DCV_F32, 0, (dcv_dims){4, {1, 1, 2, 2}}, sensitivity);
+    add(s, "/occlusion/top_class", DCV_I32, 0, (dcv_dims){3, {1, 2, 2}}, top);
+    add(s, "/occlusion/activity/relu", DCV_F32, 0, (dcv_dims){3, {1, 2, 2}}, activity);
+    add(s, "/report/picture", DCV_U8, 0, (dcv_dims){4, {1, 8, 8, 1}}, picture);
+    write_result(s, in_dir("o.h5"));
+    CHECK(strstr(report(in_dir("o.h5"), NULL, DCV_OK), "/o_report/occlusion.png\n"));
+    int64_t h, w;
+    uint8_t *px = read_png(in_dir("o_report/occlusion.png"), &h, &w);
+    const int64_t y = 32, x = 6, step = 230;
+    CHECK(w == 6 + 4 * step && h == 22 + 224 + 6 + 4 * 10);
+#define PX(row, column) (px + ((row)*w + (column)) * 3)
+    CHECK(is_colour(PX(y + 50, x + 50), 100, 100, 100));
+    CHECK(is_colour(PX(y + 50, x + step + 50), 216, 25, 25));               /* covering it lowers the score */
+    CHECK(is_colour(PX(y + 50, x + step + 150), 100, 100, 100));            /* changes nothing */
+    CHECK(PX(y + 150, x + step + 150)[2] > PX(y + 150, x + step + 150)[0]); /* raises it */
+    const uint8_t *other = PX(y + 150, x + 2 * step + 150);
+    CHECK(is_colour(PX(y + 50, x + 2 * step + 50), 128, 128, 128) && other[0] != 128);
+    CHECK(is_colour(PX(y + 224 + 4, x + 2 * step + 3), 128, 128, 128)); /* the class that wins most, then the other */
+    CHECK(is_colour(PX(y + 224 + 14, x + 2 * step + 3), other[0], other[1], other[2]));
+    CHECK(is_colour(PX(y + 224 + 24, x + 2 * step + 3), 255, 255, 255));
+    CHECK(is_colour(PX(y + 50, x + 3 * step + 50), 0, 0, 0) &&
+          is_colour(PX(y + 50, x + 3 * step + 150), 255, 255, 255));
+    CHECK(PX(y + 150, x + 3 * step + 50)[0] == 127 || PX(y + 150, x + 3 * step + 50)[0] == 128);
+    CHECK(is_colour(PX(y + 150, x + 3 * step + 150), 0, 0, 0)); /* no number */
+#undef PX
+    dcv_free(px);
 }
 
 /* Two pictures of 10 x 12 px, two targets each; the second picture has failed.  Enlarged 7 times. */
@@ -458,6 +539,8 @@ int main(void)
     test_output_pictures();
     test_climbs();
     test_heat_maps();
+    test_reconstructions();
+    test_windows();
     test_page();
     test_no_result();
     CHECK(dcv_alloc_balance() == 0);
