@@ -42,7 +42,7 @@ int64_t dcv_patches_macs(const dcv_patches *p, int row, int column);
 int64_t dcv_patches_full(const dcv_patches *p);
 
 /* The first node that spreads a change over the whole map and is followed by more than a head of global pooling and
- * dense layers, so that convolutions behind it are computed in full; -1: none. */
+ * dense layers, so that convolutions or products of tokens behind it are computed in full; -1: none. */
 int dcv_patches_falls_back(const dcv_patches *p);
 
 /* The engine that walks clean pictures and lends its weights.  It must outlive p.  Once, before the first walk.  Makes

@@ -431,6 +431,15 @@ int64_t dcv_patches_full(const dcv_patches *p)
     return dcv_graph_macs(p->g);
 }
 
+/* A convolution over more than one cell, or a product of more than one row: tokens. */
+static bool works_on_places(const dcv_graph *g, const dcv_node *nd)
+{
+    const dcv_dims *d = &g->value[nd->out[0]].dims;
+    if (!strncmp(nd->op->name, "Conv", 4))
+        return d->n == 4 && d->d[2] * d->d[3] > 1;
+    return !strcmp(nd->op->name, "MatMul") && d->n >= 3 && dcv_count(d) > d->d[d->n - 1];
+}
+
 int dcv_patches_falls_back(const dcv_patches *p)
 {
     const dcv_graph *g = p->g;
@@ -439,8 +448,7 @@ int dcv_patches_falls_back(const dcv_patches *p)
         if (dcv_patch_kind_of(p, i) != DCV_PATCH_WHOLE)
             continue;
         first = first < 0 ? i : first;
-        const dcv_dims *d = &g->value[g->node[i].out[0]].dims;
-        if (!strncmp(g->node[i].op->name, "Conv", 4) && d->n == 4 && d->d[2] * d->d[3] > 1)
+        if (works_on_places(g, &g->node[i]))
             return first;
     }
     return -1;

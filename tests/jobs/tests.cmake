@@ -41,6 +41,9 @@ if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
   add_test(NAME jobs/cam COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/cam.py $<TARGET_FILE:deconvoy>
            ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/jobs/cam ${MPIEXEC_EXECUTABLE})
   set_tests_properties(jobs/cam PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
+  add_test(NAME jobs/modern COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/modern.py $<TARGET_FILE:deconvoy>
+           ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/jobs/modern ${backends})
+  set_tests_properties(jobs/modern PROPERTIES LABELS golden TIMEOUT 300 SKIP_RETURN_CODE 77)
   foreach(case golden rise ranks kill refused)
     add_test(NAME jobs/gradient_ascent_${case}
              COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/gradient_ascent.py ${case} $<TARGET_FILE:deconvoy>
