@@ -33,7 +33,7 @@ void canvas_picture(dcv_image *to, int64_t y, int64_t x, const uint8_t *px, int 
  * Zero is mid-grey, the largest absolute value of what is shown black or white; what is no number is mid-grey. */
 void canvas_signed(const float *map, int64_t c, int64_t cells, uint8_t *px);
 
-/* Write a line at y, x; a letter is scale times its size.  Cut at max_w px; letters without a
+/* Write a line at y, x; a letter is scale times its size.  Cut at max_w px, with three dots; letters without a
  * shape are shown as a blot. */
 void canvas_text(dcv_image *to, int64_t y, int64_t x, int64_t max_w, int scale, const char *text);
 

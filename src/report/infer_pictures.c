@@ -22,7 +22,8 @@ enum {
     SIDE = 224,
     LEAST = 84,
     MOST_OUTPUTS = 64,
-    CLASSES = 32768
+    CLASSES = 32768,
+    FAILED = 2 /* in /inputs/status */
 };
 static const int64_t most_numbers = INT64_C(1) << 28; /* of one item */
 
@@ -30,7 +31,7 @@ typedef struct sheet {
     const dcv_report_in *in;
     const char *path; /* of the data set */
     char *extent_path, *title;
-    bool classes, named, full;
+    bool classes, named, status, full;
     int64_t n, c, h, w; /* items drawn; channels, the largest extents */
     float *value;
     int16_t *class_;
@@ -144,12 +145,21 @@ static dcv_status write_full(const sheet *s, int64_t i, int64_t h, int64_t w)
 static dcv_status draw_item(const sheet *s, int64_t i, int64_t y, int64_t x, dcv_image *to)
 {
     char name[256] = {0};
+    uint8_t status = 0;
     int64_t h, w;
     DCV_TRY(extent_of(s, i, &h, &w));
     DCV_TRY(read_item(s, i));
     snprintf(name, sizeof name, "%lld", (long long)i);
     if (s->named)
         DCV_TRY(dcv_h5_read_text(s->in->h5, "/inputs/name", i, 1, name, sizeof name - 1));
+    if (s->status)
+        DCV_TRY(dcv_h5_read(s->in->h5, "/inputs/status", DCV_U8, i, 1, &status));
+    if (status == FAILED) {
+        char failed[sizeof name + 16];
+        snprintf(failed, sizeof failed, "failed: %s", name);
+        canvas_text(to, y, x, canvas_scaled(s->w, s->scale), 1, failed);
+        return DCV_OK;
+    }
     canvas_text(to, y, x, canvas_scaled(s->w, s->scale), 1, name);
     if (s->classes)
         paint_classes(s);
@@ -263,6 +273,7 @@ static dcv_status draw_path(const dcv_report_in *in, const char *path, int *draw
     }
     char *extent = s.classes ? NULL : dcv_format("%s_extent", path);
     s.named = dcv_h5_has(in->h5, "/inputs/name");
+    s.status = dcv_h5_has(in->h5, "/inputs/status");
     s.title = dcv_strdup(path + strlen("/infer/"));
     dcv_status st = s.title && (s.classes || extent) ? DCV_OK : DCV_ENOMEM;
     if (extent && dcv_h5_has(in->h5, extent)) {

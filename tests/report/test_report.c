@@ -201,9 +201,9 @@ static void test_canvas(void)
     CHECK(at(&im, 19, 29, 0) == 10);
     canvas_picture(&im, 0, 0, rgb, 3, 1, 1, 1, (canvas_scale){2, 1});
     CHECK(at(&im, 1, 1, 0) == 1 && at(&im, 1, 1, 1) == 2 && at(&im, 1, 1, 2) == 3 && at(&im, 1, 2, 0) == 255);
-    canvas_text(&im, 15, 0, 12, 1,
+    canvas_text(&im, 15, 0, 18, 1,
                 "1\xff"
-                "1"); /* falls off below; the third does not fit */
+                "11"); /* falls off below; where the fourth does not fit, dots stand for the third */
     CHECK(at(&im, 15, 2, 0) == 40 && at(&im, 16, 6, 0) == 40 && at(&im, 15, 14, 0) == 255);
     dcv_image_clear(&im);
 }
@@ -249,9 +249,11 @@ static bool is_colour(const uint8_t *px, int r, int g, int b)
 static void test_output_pictures(void)
 {
     const float y[2][4] = {{0, 1.25f, 0.5f, -0.1f}, {NAN, NAN, NAN, NAN}}, wide[2][4] = {{-5, 5, 0, 0}, {0}};
+    const uint8_t status[2] = {1, 2};
     const int16_t classes[2][4] = {{0, 1, 2, -1}, {-1, -1, -1, -1}};
     int64_t h, w;
     dcv_store *s = new_result("infer");
+    add(s, "/inputs/status", DCV_U8, 0, (dcv_dims){1, {2}}, status);
     add(s, "/infer/y", DCV_F32, 0, (dcv_dims){4, {2, 1, 2, 2}}, y);
     CHECK_OK(dcv_store_int(s, "/infer/y", "picture", 1));
     add(s, "/infer/wide", DCV_F32, 0, (dcv_dims){4, {2, 1, 2, 2}}, wide);
@@ -267,6 +269,7 @@ static void test_output_pictures(void)
     CHECK(px && w == 6 + 2 * (84 + 6) && h == 19 + 84 + 9 + 6);
     CHECK(px && is_colour(px + 3 * (Y * w + X), 0, 0, 0) && is_colour(px + 3 * (Y * w + X + CELL), 255, 255, 255));
     CHECK(px && is_colour(px + 3 * ((Y + CELL) * w + X), 128, 128, 128));
+    CHECK(px && is_colour(px + 3 * (Y * w + X + 90), 255, 255, 255)); /* failed: nothing is drawn */
     dcv_free(px);
     px = read_png(in_dir("o_report/wide.png"), &h, &w);
     CHECK(px && is_colour(px + 3 * (Y * w + X), 0, 0, 0) && is_colour(px + 3 * ((Y + CELL) * w + X), 128, 128, 128));
