@@ -10,9 +10,9 @@
  *   - finished blocks are folded, in order, into one state, which finish() turns into regions on rank 0,
  *     and which learn() gives to every rank before the next phase starts.
  *
- * A chain is a long computation cut into units: a block of as many units as the phase says, each going on from the state
- * that the one before left.  Nothing is folded, finished or learnt; the state is only there so that a run that was
- * killed goes on from where it was last kept.
+ * A chain is a long computation cut into units: a block of as many units as the phase says, each going on from the
+ * state that the one before left.  Nothing is folded, finished or learnt; the state is only there so that a run that
+ * was killed goes on from where it was last kept.
  *
  * Adding a job kind = one file in src/jobs with a const dcv_job_kind, and one line in jobs.def.
  */
@@ -67,12 +67,20 @@ dcv_status dcv_together_save_end(dcv_together *t) DCV_MUST_USE;
 int64_t dcv_together_found(dcv_together *t);
 dcv_status dcv_together_load(dcv_together *t, int64_t offset, int64_t bytes, void *to) DCV_MUST_USE; /* local */
 
+/* What run.json tells of it.  Adds; local. */
+typedef struct dcv_together_tally {
+    int64_t units, kept, gone_on; /* done, by whichever start; of these, by an earlier one; begun by an earlier one */
+    double gflop, read_s, write_s;
+} dcv_together_tally;
+void dcv_together_count(dcv_together *t, dcv_together_tally more);
+
 typedef struct dcv_job dcv_job; /* a job kind's own struct begins with one of these */
 
 typedef struct dcv_job_kind {
     dcv_section section; /* key, help, option table */
 
-    /* Try foreign files in a child (dcv_probe()), before MPI is up: hostile ones kill their readers.  May be NULL.  Local. */
+    /* Try foreign files in a child (dcv_probe()), before MPI is up: hostile ones kill their readers.  May be NULL.
+     * Local. */
     dcv_status (*probe)(const dcv_config *c);
 
     /* Read model and data set, make the plan.  threads: engine threads that will call compute.
@@ -113,8 +121,8 @@ typedef struct dcv_job_kind {
      * that ranks agree on afterwards.  NULL: there is none. */
     dcv_status (*together)(dcv_job *job, int p, dcv_together *t, dcv_result *r);
 
-    /* Do ranks ranks, node_ranks of them on this node, have the memory?  DCV_ECONFIG: needs X, has Y.  to: where to say what
-     * it takes, or NULL.  NULL: runtime.memory against the bytes below is all there is to check. */
+    /* Do ranks ranks, node_ranks of them on this node, have the memory?  DCV_ECONFIG: needs X, has Y.  to: where to say
+     * what it takes, or NULL.  NULL: runtime.memory against the bytes below is all there is to check. */
     dcv_status (*fits)(dcv_job *job, int ranks, int node_ranks, FILE *to);
 
     /* Lines for `check` beyond what the run-time prints itself; may be NULL. */
@@ -129,7 +137,7 @@ struct dcv_job {
     int64_t n_items;         /* rows of /inputs, /failures; 0: none */
     dcv_sha256 model_sha256; /* all "" where there is none */
     dcv_sha256 dataset_sha256;
-    dcv_sha256 more_sha256; /* of further files that decide what the result is; "" where there are none */
+    dcv_sha256 more_sha256;  /* of further files that decide what the result is; "" where there are none */
     const char *numerics;    /* back end, version, instruction set */
     int64_t weight_bytes;    /* per node, for `check` */
     int64_t thread_bytes;    /* walk memory per engine thread */

@@ -19,6 +19,8 @@ typedef struct blur_options {
     dcv_reals spacing;
 } blur_options;
 
+#define KEEP_S 600.0 /* between two states, which are kept between objects */
+
 #define AT(member) .offset = DCV_AT(blur_options, member)
 static const dcv_field noise_fields[] = {
     {.key = "poisson",
@@ -198,7 +200,7 @@ static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
 
 static solving_actions actions(blur *b)
 {
-    return (solving_actions){.ctx = b, .doing = "blur", .id = b->id, .every_s = INFINITY, .one = one, .failed = failed};
+    return (solving_actions){.ctx = b, .doing = "blur", .id = b->id, .every_s = KEEP_S, .one = one, .failed = failed};
 }
 
 static dcv_status compute(dcv_job *base, int p, int64_t unit, int thread, void *input, void *state, dcv_result *r)

@@ -6,23 +6,38 @@
 #include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 #include "jobs/solving.h"
+#include "runtime/file.h"
 
 #define NOMINAL_GFLOPS 15.0
 #define MOST_ITEMS     512 /* in a unit */
 #define LEAST_UNITS    32  /* where there are as many items: so that ranks end together */
 #define STATE_HEAD     16  /* bytes of a state before the solver's own: which object it is of */
 
-static dcv_status hash_all(solving *s)
+static void hash_psf(dcv_hasher *h, const dcv_psf *p)
 {
-    dcv_hasher *h;
-    const dcv_psf *p = &s->psf.psf;
-    DCV_TRY(dcv_hasher_new(&h));
-    dcv_hasher_add_text(h, s->all.sha256.hex);
     dcv_hasher_add(h, p->size, sizeof p->size);
     dcv_hasher_add(h, p->centre, sizeof p->centre);
     dcv_hasher_add(h, p->at, (size_t)(p->size[0] * p->size[1] * p->size[2]) * sizeof *p->at);
+}
+
+static dcv_status hash_all(solving *s)
+{
+    dcv_hasher *h;
+    dcv_status st = DCV_OK;
+    DCV_TRY(dcv_hasher_new(&h));
+    dcv_hasher_add_text(h, s->all.sha256.hex);
+    hash_psf(h, &s->psf.psf);
+    for (int64_t i = 1; i < s->psf.n && st == DCV_OK; i++) {
+        dcv_psf one;
+        st = spread_of(&s->psf, i, &one);
+        if (st == DCV_OK)
+            hash_psf(h, &one);
+        else
+            st = dcv_fail_in(st, "%s: PSF %lld", s->o.psf->file, (long long)i);
+        dcv_psf_clear(&one);
+    }
     s->sha256 = dcv_hasher_end(h);
-    return DCV_OK;
+    return st;
 }
 
 static bool choose_distributed(const solving *s)
@@ -75,6 +90,7 @@ void solving_plan(solving *s, dcv_job *job, double gflop)
 {
     const double most = fmin(MOST_ITEMS, floor((double)s->all.n / LEAST_UNITS)),
                  items = s->config->runtime.unit_seconds * NOMINAL_GFLOPS / (gflop > 1e-9 ? gflop : 1e-9);
+    s->gflop = gflop;
     s->unit_items = s->distributed ? 1 : (int64_t)fmax(1, fmin(items, most));
     job->config = s->config;
     job->n_items = s->distributed ? 0 : s->all.n;
@@ -149,10 +165,8 @@ dcv_status solving_declare_psf(const solving *s, dcv_store *st, const char *grou
     for (int64_t i = 0; n > 1 && result == DCV_OK && i < n; i++) {
         dcv_psf one;
         result = spread_of(&s->psf, i, &one);
-        if (result != DCV_OK) {
-            result = dcv_fail_in(result, "PSF %lld", (long long)i);
+        if (result != DCV_OK)
             break;
-        }
         memcpy(all + i * count, one.at, (size_t)count * sizeof *all);
         dcv_psf_clear(&one);
     }
@@ -172,14 +186,23 @@ dcv_status solving_declare_psf(const solving *s, dcv_store *st, const char *grou
 static dcv_status pass_in(void *ctx, int64_t first, int64_t n, void *to)
 {
     passage *p = ctx;
-    return object_read(&p->x, first, n, p->s->o.type, to);
+    const double began_s = now_s();
+    const dcv_status st = object_read(&p->x, first, n, p->s->o.type, to);
+    if (p->t)
+        dcv_together_count(p->t, (dcv_together_tally){.read_s = now_s() - began_s});
+    return st;
 }
 
 static dcv_status pass_out(void *ctx, int64_t first, int64_t n, const void *from)
 {
     const passage *p = ctx;
     const int64_t plane = objects_plane(&p->s->all);
-    return dcv_result_put(p->r, p->id, p->item * objects_values(&p->s->all) + first * plane, n * plane, from);
+    const double began_s = now_s();
+    const dcv_status st =
+        dcv_result_put(p->r, p->id, p->item * objects_values(&p->s->all) + first * plane, n * plane, from);
+    if (p->t)
+        dcv_together_count(p->t, (dcv_together_tally){.write_s = now_s() - began_s});
+    return st;
 }
 
 static int wants(void *ctx, int64_t iteration)
@@ -195,7 +218,8 @@ static dcv_status save_begin(void *ctx, int64_t bytes)
     const passage *p = ctx;
     const int64_t head[2] = {p->item, bytes};
     DCV_TRY(dcv_together_save_begin(p->t, STATE_HEAD + bytes));
-    return dcv_together_is(p->t)->rank ? DCV_OK : dcv_together_save(p->t, 0, sizeof head, head);
+    return dcv_together_agree(p->t,
+                              dcv_together_is(p->t)->rank ? DCV_OK : dcv_together_save(p->t, 0, sizeof head, head));
 }
 
 static dcv_status save(void *ctx, int64_t offset, int64_t bytes, const void *from)
@@ -208,15 +232,27 @@ static dcv_status save_end(void *ctx)
     return dcv_together_save_end(((const passage *)ctx)->t);
 }
 
+/* Object that the newest state is of, those before it being done; *bytes: of its solver's part, 0 where the object is
+ * not begun.  0 and 0 where there is no state. */
+static int64_t state_of(dcv_together *t, int64_t *bytes)
+{
+    const int64_t all = dcv_together_found(t);
+    int64_t head[2];
+    *bytes = 0;
+    if (all < STATE_HEAD || dcv_together_agree(t, dcv_together_load(t, 0, sizeof head, head)) != DCV_OK ||
+        head[1] != all - STATE_HEAD)
+        return 0;
+    *bytes = head[1];
+    return head[0];
+}
+
 /* A state of another object is none for this one. */
 static int64_t found(void *ctx)
 {
     const passage *p = ctx;
-    const int64_t bytes = dcv_together_found(p->t);
-    int64_t head[2];
-    if (bytes < STATE_HEAD || dcv_together_load(p->t, 0, sizeof head, head) != DCV_OK)
-        return 0;
-    return head[0] == p->item && head[1] == bytes - STATE_HEAD ? head[1] : 0;
+    int64_t bytes;
+    const int64_t item = state_of(p->t, &bytes);
+    return item == p->item ? bytes : 0;
 }
 
 static dcv_status load(void *ctx, int64_t offset, int64_t bytes, void *to)
@@ -332,13 +368,32 @@ static void say_idle(const solving *s, const dcv_together_facts *f)
                         s->o.section, (long long)(f->size - m[0]), f->size, (long long)m[0]);
 }
 
+/* Between two objects: kept, and stopped, where the one who asked for it wants so. */
+static dcv_status poll(solving *s, int64_t next, dcv_together *t, const solving_actions *a)
+{
+    passage p = {.s = s, .item = next, .t = t};
+    const int wants_it = dcv_together_wants(t, a->every_s);
+    if (wants_it > 0) {
+        DCV_TRY(save_begin(&p, 0));
+        DCV_TRY(save_end(&p));
+    }
+    return wants_it > 1 ? dcv_fail(DCV_ESTOP, "stopped after %lld of %lld objects; run again to go on", (long long)next,
+                                   (long long)s->all.n)
+                        : DCV_OK;
+}
+
 dcv_status solving_together(solving *s, dcv_together *t, const solving_actions *a, dcv_result *r)
 {
+    int64_t bytes, first = state_of(t, &bytes);
     say_idle(s, dcv_together_is(t));
-    for (int64_t i = 0; i < s->all.n; i++) {
+    dcv_together_count(t, (dcv_together_tally){.units = first, .kept = first, .gone_on = bytes > 0});
+    for (int64_t i = first; i < s->all.n; i++) {
         const dcv_status st = solve_one(s, i, 0, t, a, r);
         if (st != DCV_OK)
             return st == DCV_ESTOP ? st : solving_fail(s, i, st, a, r);
+        dcv_together_count(t, (dcv_together_tally){.units = 1, .gflop = s->gflop});
+        if (i + 1 < s->all.n)
+            DCV_TRY(poll(s, i + 1, t, a));
     }
     return DCV_OK;
 }

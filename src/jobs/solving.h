@@ -30,6 +30,7 @@ typedef struct solving {
     bool leads;       /* results have a leading axis of objects */
     int threads;
     int64_t unit_items;
+    double gflop; /* of one object */
     dcv_deblur_spec spec;
     dcv_deblur **solver; /* [threads] for items, made when first wanted */
     int id_status;       /* of /inputs; -1 */

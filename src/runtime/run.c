@@ -47,10 +47,13 @@ typedef struct run {
     lease *lease; /* rank 0 */
     plan_hash hash;
     worker *worker;
-    master *master; /* rank 0 */
-    bool complete;  /* the result is there already */
-    bool resumes;   /* an earlier start left its .part */
-    bool told;      /* run.json is written */
+    master *master;              /* rank 0 */
+    bool complete;               /* the result is there already */
+    bool resumes;                /* an earlier start left its .part */
+    bool told;                   /* run.json is written */
+    dcv_together_tally together; /* of phases that all ranks compute together */
+    double together_s;           /* that this rank spent in them, reading and writing apart */
+    int64_t together_items;
     double began_s;
     time_t started;
 } run;
@@ -397,9 +400,21 @@ static dcv_status learn(run *r, int p, const dcv_phase *phase)
     return st;
 }
 
-/* All ranks at once: nothing to grant. */
-static dcv_status compute_together(run *r, int p)
+static void keep_tally(run *r, const dcv_together_tally *t, double spent_s)
 {
+    r->together_s += spent_s - t->read_s - t->write_s;
+    r->together.read_s += t->read_s;
+    r->together.write_s += t->write_s;
+    r->together.gflop += t->gflop;
+    r->together.units += t->units;
+    r->together.kept += t->kept;
+    r->together.gone_on += t->gone_on;
+}
+
+/* All ranks at once: nothing to grant. */
+static dcv_status compute_together(run *r, int p, const dcv_phase *phase)
+{
+    const double began_s = now_s();
     dcv_result res = {.out = r->out};
     const together_options o = {.out = r->out,
                                 .plan = &r->hash.plan,
@@ -412,6 +427,8 @@ static dcv_status compute_together(run *r, int p)
     dcv_together *t;
     TOGETHER(r, together_new(&o, &t));
     dcv_status st = r->kind->together(r->job, p, t, &res);
+    r->together_items += phase->n_items;
+    keep_tally(r, together_tally(t), now_s() - began_s);
     together_free(t);
     for (int i = 0; r->master && st == DCV_OK && i < res.n_failed; i++)
         st = failures_add(master_failures(r->master), p, &res.failed[i]);
@@ -424,7 +441,7 @@ static dcv_status run_phase(run *r, int p)
     dcv_phase phase = {0};
     TOGETHER(r, r->kind->phase(r->job, p, &phase));
     if (phase.together)
-        return dcv_agree(compute_together(r, p), r->speaks);
+        return dcv_agree(compute_together(r, p, &phase), r->speaks);
     TOGETHER(r, begin_phase(r, p, &phase));
     pass_work(r);
     TOGETHER(r, outcome(r));
@@ -490,27 +507,28 @@ static int64_t peak_rss(void)
 static dcv_status keep_facts(run *r)
 {
     const team_times t = team_spent(worker_team(r->worker));
-    double sum[] = {t.compute_s, t.read_s, t.write_s, t.wait_s};
+    const dcv_together_tally *o = &r->together;
+    double sum[] = {t.compute_s + r->together_s, t.read_s + o->read_s, t.write_s + o->write_s, t.wait_s};
     wire_sum_f64(sum, 4);
     run_facts f = {.ranks = r->size, .threads = r->c->runtime.threads, .peak_rss_bytes = peak_rss()};
     char *hosts = runjson_hosts();
     dcv_status st = DCV_OK;
     if (!r->rank) {
         const master_sums *s = master_totals(r->master);
-        f.items = r->job->n_items;
-        f.units = s->units;
-        f.resumed_units = s->resumed_units;
+        f.items = r->job->n_items + r->together_items;
+        f.units = s->units + o->units;
+        f.resumed_units = s->resumed_units + o->kept + o->gone_on;
         f.failed_items = failures_count(master_failures(r->master));
         f.compute_s = sum[0];
         f.read_s = sum[1];
         f.write_s = sum[2];
         f.wait_s = sum[3];
-        f.gflop = s->gflop;
+        f.gflop = s->gflop + o->gflop;
         f.wall_s = now_s() - r->began_s;
         f.started = r->started;
         f.finished = time(NULL);
         f.hosts = hosts;
-        f.fresh_share = s->units ? (double)(s->units - s->resumed_units) / (double)s->units : 0;
+        f.fresh_share = f.units ? (double)(f.units - s->resumed_units - o->kept) / (double)f.units : 0;
         st = runjson_write(r->out, &f);
     }
     r->told = true;

@@ -36,13 +36,14 @@ typedef struct head {
 
 struct dcv_together {
     dcv_together_facts facts;
+    dcv_together_tally tally;
     together_options o;
     dcv_status bad; /* of the saving under way */
     int64_t generation, bytes;
     int fd; /* of the state being written or read */
     piece mine[MOST];
     int n_mine;
-    double saved_s, said_s;
+    double saved_s, said_s, saving_s; /* saving_s: when the saving under way began */
 };
 
 static char *name(const dcv_together *t, int64_t generation)
@@ -191,6 +192,7 @@ dcv_status dcv_together_save_begin(dcv_together *t, int64_t bytes)
     t->generation++;
     t->bytes = bytes;
     t->n_mine = 0;
+    t->saving_s = now_s();
     DCV_TRY(dcv_together_agree(t, t->facts.rank ? DCV_OK : make_file(t)));
     t->fd = open_slot(t, t->generation, O_WRONLY);
     return dcv_together_agree(t, t->fd < 0 ? failed(t, errno) : DCV_OK);
@@ -234,9 +236,11 @@ dcv_status dcv_together_save_end(dcv_together *t)
 {
     piece *all = t->facts.rank ? NULL : dcv_alloc((size_t)t->facts.size * MOST, sizeof *all);
     DCV_CHECK(all || t->facts.rank);
-    const int err = t->o.out->disk && fdatasync(t->fd) ? errno : 0;
+    dcv_status st = output_sync(t->o.out); /* a state speaks of what was put before */
+    if (st == DCV_OK && t->o.out->disk && fdatasync(t->fd))
+        st = failed(t, errno);
     memset(t->mine + t->n_mine, 0, (size_t)(MOST - t->n_mine) * sizeof *t->mine);
-    dcv_status st = dcv_together_agree(t, err ? failed(t, err) : DCV_OK);
+    st = dcv_together_agree(t, st);
     if (st == DCV_OK) {
         wire_gather(t->mine, all, sizeof t->mine);
         st = dcv_together_agree(t, t->facts.rank ? DCV_OK : make_head(t, all));
@@ -245,6 +249,7 @@ dcv_status dcv_together_save_end(dcv_together *t)
     close(t->fd);
     t->fd = -1;
     t->saved_s = now_s();
+    t->tally.write_s += t->saved_s - t->saving_s;
     return st;
 }
 
@@ -271,6 +276,22 @@ bool dcv_together_speaks(dcv_together *t)
         return false;
     t->said_s = now;
     return true;
+}
+
+void dcv_together_count(dcv_together *t, dcv_together_tally more)
+{
+    dcv_together_tally *all = &t->tally;
+    all->units += more.units;
+    all->kept += more.kept;
+    all->gone_on += more.gone_on;
+    all->gflop += more.gflop;
+    all->read_s += more.read_s;
+    all->write_s += more.write_s;
+}
+
+const dcv_together_tally *together_tally(const dcv_together *t)
+{
+    return &t->tally;
 }
 
 const dcv_together_facts *dcv_together_is(const dcv_together *t)

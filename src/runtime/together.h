@@ -12,7 +12,7 @@
 #include "runtime/part.h"
 
 typedef struct together_options {
-    const dcv_output *out;
+    dcv_output *out;
     const dcv_sha256 *plan;
     lease *lease; /* rank 0, else NULL */
     int phase, threads;
@@ -23,5 +23,8 @@ typedef struct together_options {
 /* Collective. */
 dcv_status together_new(const together_options *o, dcv_together **out) DCV_MUST_USE;
 void together_free(dcv_together *t); /* NULL is allowed */
+
+/* All that was counted. */
+const dcv_together_tally *together_tally(const dcv_together *t);
 
 #endif

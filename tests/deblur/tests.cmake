@@ -29,6 +29,15 @@ if(DCV_SYSTEM_PYTHON3)
   set_tests_properties(deblur/skimage deblur/score PROPERTIES LABELS golden TIMEOUT 600 SKIP_RETURN_CODE 77
                        ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")
 endif()
+if(DCV_SYSTEM_PYTHON3)
+  foreach(times 3 60)
+    add_test(NAME deblur/faults_${times} COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/deblur/faults.py
+             $<TARGET_FILE:deconvoy> ${MPIEXEC_EXECUTABLE} ${times})
+    set_tests_properties(deblur/faults_${times} PROPERTIES LABELS fault TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2
+                         ENVIRONMENT "${deblur_mpi};PYTHONDONTWRITEBYTECODE=1")
+  endforeach()
+  set_tests_properties(deblur/faults_60 PROPERTIES LABELS long TIMEOUT 7200)
+endif()
 if(DCV_SYSTEM_PYTHON3) # `./quickstart.sh long`
   add_test(NAME deblur/mutants COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/deblur/mutants.py ${CMAKE_SOURCE_DIR})
   set_tests_properties(deblur/mutants PROPERTIES LABELS long TIMEOUT 3600 PROCESSORS 2 ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1")

@@ -2,7 +2,7 @@
 
 kills.py MPIEXEC TIMES SEED REFERENCE OUTPUT -- COMMAND...
 
-COMMAND writes OUTPUT; REFERENCE are its bytes when nobody kills it.  TIMES kills are spread over as many runs as it
+COMMAND (in which THREADS becomes 1, 2 or 4) writes OUTPUT; REFERENCE are its bytes when nobody kills it.  TIMES kills are spread over as many runs as it
 takes; whenever a run ends well the output is compared, removed, and begun again.  Says how many of what; exits 1 if a
 byte differed, a run hung or failed otherwise, or a stray file stayed.
 """
@@ -71,7 +71,8 @@ def main():
     while sum(count.values()) < times or not done:
         n = random.choice([1, 2, 3, 5])
         starts += 1
-        run = subprocess.Popen([mpiexec, "-q", "--oversubscribe", "--bind-to", "none", "-n", str(n)] + command,
+        now = [c.replace("THREADS", str(random.choice([1, 2, 4]))) if "THREADS" in c else c for c in command]
+        run = subprocess.Popen([mpiexec, "-q", "--oversubscribe", "--bind-to", "none", "-n", str(n)] + now,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
         kind, swept = None, False
         if sum(count.values()) < times:
