@@ -4,12 +4,12 @@
  * chunks of 64, so that what a batch of tiles needs stays in the second cache.
  *
  * Packed weights: [chunk of 64 outputs][36][group of 16 outputs][input channel][16].
- * Scratch, for a batch of tiles: V [36][input block][batch][8], then M [36][output block of a chunk][batch][8].
+ * Scratch, for a batch of tiles: V [36][6 tiles][input block][6][8], then M [36][output block of a chunk][batch][8].
  */
 #include <string.h>
 #include "engine/winograd.h"
 
-enum { B = 8, GROUP = 16, CHUNK = 64, OUT = 4, IN = 6, POINTS = IN * IN, CELLS = 6, BATCH = 54 };
+enum { B = 8, GROUP = 16, CHUNK = 64, OUT = 4, IN = 6, POINTS = IN * IN, CELLS = 6, BATCH = 54, LINE = 16 };
 
 /* Where it was measured faster than direct kernels (tests/bench/README.md). */
 bool dcv_winograd8_takes(const dcv_conv_desc *d)
@@ -32,7 +32,8 @@ void dcv_winograd8_plan(const dcv_conv_desc *d, dcv_winograd *t)
                         .down = (d->out[0] + OUT - 1) / OUT,
                         .across = (d->out[1] + OUT - 1) / OUT};
     const int64_t all = t->down * t->across * (d->together > 1 ? d->together : 1);
-    t->batch = BATCH < all ? BATCH : all;
+    const int64_t passes = (all + BATCH - 1) / BATCH, each = (all + passes - 1) / passes;
+    t->batch = (each + CELLS - 1) / CELLS * CELLS; /* alike, so that each covers the reading of its weights */
 }
 
 static int64_t groups_of(const dcv_winograd *t)
@@ -40,9 +41,16 @@ static int64_t groups_of(const dcv_winograd *t)
     return (t->oc_blocks + 1) / 2;
 }
 
+/* Floats from a point of V to the next: an odd number of lines, so that the points of a tile lie in lines of a cache
+ * that do not push each other out. */
+static int64_t v_step(const dcv_winograd *t)
+{
+    return t->ic_blocks * t->batch * B + LINE;
+}
+
 static int64_t v_floats(const dcv_winograd *t)
 {
-    return POINTS * t->ic_blocks * t->batch * B;
+    return POINTS * v_step(t);
 }
 
 size_t dcv_winograd8_packed_bytes(const dcv_winograd *t)
@@ -118,7 +126,7 @@ DCV_WINO void transform_out(__m256 *m, int step)
 /* The 6x6 inputs whose first is at row r, column c (which may lie in the border) of one block, transformed, to V. */
 DCV_WINO void tile_in(const dcv_winograd *t, const float *x, int64_t r, int64_t c, bool inside, float *v)
 {
-    const int64_t h = t->d.in[0], w = t->d.in[1], step = t->ic_blocks * t->batch * B;
+    const int64_t h = t->d.in[0], w = t->d.in[1], step = v_step(t);
     __m256 d[POINTS];
 #pragma GCC unroll 6
     for (int j = 0; j < IN; j++) {
@@ -148,7 +156,7 @@ DCV_AVX2 static void tiles_in(const dcv_winograd *t, const float *x, int64_t x_s
             const int64_t r = at / t->across * OUT - t->d.win[0].pad_lo;
             const int64_t c = at % t->across * OUT - t->d.win[1].pad_lo;
             const float *picture = x + (first + k) / each * x_stride;
-            float *to = v + (b * t->batch + k) * B;
+            float *to = v + ((k / CELLS * t->ic_blocks + b) * CELLS + k % CELLS) * B;
             if (r >= 0 && c >= 0 && r + IN <= h && c + IN <= w)
                 tile_in(t, picture, r, c, true, to);
             else
@@ -156,24 +164,36 @@ DCV_AVX2 static void tiles_in(const dcv_winograd *t, const float *x, int64_t x_s
         }
 }
 
-/* y [2][ld][8] = x [blocks][ld][8] times w [8 blocks][16], n cells. */
-DCV_WINO void cells(int n, int64_t ld, int64_t blocks, const float *x, const float *w, float *y)
+/* sum += a b, in place: left to itself the compiler moves the sums of a tile from register to register, and some to
+ * memory, which costs a fifth. */
+DCV_WINO void accumulate(__m256 *sum, __m256 a, __m256 b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
+}
+
+/* y [2][ld][8] = x [blocks][6][8] times w [8 blocks][16], n cells; meanwhile lines that are needed next are fetched,
+ * some a block. */
+DCV_WINO void cells(int n, int64_t ld, int64_t blocks, const float *x, const float *w, float *y, const float *next,
+                    int64_t some)
 {
     __m256 a[CELLS][2];
 #pragma GCC unroll 6
     for (int r = 0; r < n; r++)
         a[r][0] = a[r][1] = _mm256_setzero_ps();
-    for (int64_t b = 0; b < blocks; b++, x += ld * B)
+    for (int64_t b = 0; b < blocks; b++, x += CELLS * B) {
+        for (int64_t i = 0; i < some; i++, next += LINE)
+            _mm_prefetch((const char *)next, _MM_HINT_T1);
 #pragma GCC unroll 8
         for (int c = 0; c < B; c++, w += GROUP) {
             const __m256 w0 = _mm256_load_ps(w), w1 = _mm256_load_ps(w + B);
 #pragma GCC unroll 6
             for (int r = 0; r < n; r++) {
                 const __m256 s = _mm256_broadcast_ss(x + r * B + c);
-                a[r][0] = _mm256_fmadd_ps(s, w0, a[r][0]);
-                a[r][1] = _mm256_fmadd_ps(s, w1, a[r][1]);
+                accumulate(&a[r][0], s, w0);
+                accumulate(&a[r][1], s, w1);
             }
         }
+    }
 #pragma GCC unroll 6
     for (int r = 0; r < n; r++) {
         _mm256_storeu_ps(y + r * B, a[r][0]);
@@ -181,12 +201,14 @@ DCV_WINO void cells(int n, int64_t ld, int64_t blocks, const float *x, const flo
     }
 }
 
-typedef void (*cells_fn)(int64_t ld, int64_t blocks, const float *x, const float *w, float *y);
+typedef void (*cells_fn)(int64_t ld, int64_t blocks, const float *x, const float *w, float *y, const float *next,
+                         int64_t some);
 
 #define ONE(N)                                                                                                         \
-    DCV_AVX2 static void cells_##N(int64_t ld, int64_t blocks, const float *x, const float *w, float *y)               \
+    DCV_AVX2 static void cells_##N(int64_t ld, int64_t blocks, const float *x, const float *w, float *y,               \
+                                   const float *next, int64_t some)                                                    \
     {                                                                                                                  \
-        cells(N, ld, blocks, x, w, y);                                                                                 \
+        cells(N, ld, blocks, x, w, y, next, some);                                                                     \
     }
 ONE(1)
 ONE(2)
@@ -196,14 +218,17 @@ ONE(5)
 ONE(6)
 static const cells_fn by_cells[CELLS] = {cells_1, cells_2, cells_3, cells_4, cells_5, cells_6};
 
-/* Products of one chunk of outputs at all points. */
+/* Products of one chunk of outputs at all points.  The weights of the next group come while those of one are used. */
 static const float *multiply(const dcv_winograd *t, int64_t n, int64_t groups, const float *v, const float *u, float *m)
 {
-    const int64_t wide = t->ic_blocks * B;
-    for (int k = 0; k < POINTS; k++, v += wide * t->batch)
+    const int64_t wide = t->ic_blocks * B, rows = (n + CELLS - 1) / CELLS, some = (B + rows - 1) / rows;
+    for (int k = 0; k < POINTS; k++, v += v_step(t))
         for (int64_t g = 0; g < groups; g++, u += wide * GROUP, m += GROUP * t->batch)
-            for (int64_t at = 0; at < n; at += CELLS)
-                by_cells[(n - at < CELLS ? n - at : CELLS) - 1](t->batch, t->ic_blocks, v + at * B, u, m + at * B);
+            for (int64_t r = 0; r < rows; r++) {
+                const int64_t at = r * CELLS, left = n - at;
+                by_cells[(left < CELLS ? left : CELLS) - 1](t->batch, t->ic_blocks, v + at * wide, u, m + at * B,
+                                                            u + wide * GROUP + r * some * t->ic_blocks * LINE, some);
+            }
     return u;
 }
 
