@@ -150,6 +150,25 @@ for shape, p, boundary in (((24, 33), (5, 7), 'unknown'), ((25, 32), (4, 6), 're
     r = run(y, psf, stop='change', tolerance=0.01, boundary=boundary, iterations=200)
     check('change %s' % (shape,), r['iterations'], np.nonzero(h[1] <= 0.01)[0][0] + 1, 0)
 
+# Units do not matter: powers of two scale every float exactly, also where squares of the data are beyond float32.
+psf, clean = spread((5, 7)), scene((24, 33))
+counts = rng.poisson(clean * 3) + 0.25
+for scale in (2.0 ** -70, 2.0 ** 60):
+    for how in ({'iterations': 12}, {'iterations': 12, 'acceleration': 'biggs_andrews'}, {'iterations': 12, 'method': 'rl_tv'},
+                {'iterations': 90, 'stop': 'change', 'tolerance': 0.05}, {'iterations': 90, 'stop': 'thinning', 'read': 0.1},
+                {'iterations': 90, 'stop': 'discrepancy', 'read': 9}):
+        for gain in (0, 1) if scale < 1 else (1,):  # large floats are whole numbers, whose gain is 1
+            a = run(counts, psf, precision='float32', gain=gain, **dict({'read': 2}, **how))
+            b = run(counts * scale, psf, precision='float32', gain=gain * scale, **dict(how, read=how.get('read', 2) * scale))
+            tag = ' of data times %g %s, gain %g' % (scale, how, gain)
+            check('count' + tag, b['iterations'], a['iterations'], 0)
+            check('image' + tag, b['image'] / scale, a['image'], 1e-20)  # but for what vanishes
+            for k, unit in enumerate((scale, 1, scale, 1)):
+                check('history %d' % k + tag, b['history'][k] / unit, a['history'][k], 1e-12)
+r = run(clean * 0.01, psf, iterations=30, read=1e-4)  # a noise far below the data, which are small numbers themselves
+check('chi2 of small numbers', r['history'][3],
+      ref.richardson_lucy(clean * 0.01, psf, [2, 3], 'unknown', 30, gain=0, read=1e-4)[1][3], 1e-8)
+
 # Unmatched back projector, centres, PSFs of no sum, closed forms in float32.
 psf, y = spread((7, 5)), scene((30, 28))
 bump = np.exp(-((np.arange(7)[:, None] - 3) ** 2 + (np.arange(5) - 2) ** 2) / 3.0)

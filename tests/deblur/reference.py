@@ -191,7 +191,7 @@ def richardson_lucy(y, psf, centre, boundary, iterations, background=0, gain=1, 
         h = m.times(v) + background
         hw, mw = h[m.window], np.maximum(h[m.window], eps)
         d = np.sum(np.where(wy > 0, wy * np.log(np.where(wy > 0, wy, 1) / mw), 0) - wy + mw)
-        c = np.mean((wy - hw) ** 2 / np.maximum(gain * hw + read ** 2, eps))
+        c = np.mean((wy - hw) ** 2 / np.maximum(gain * hw + read ** 2, gain * eps + eps ** 2))
         return h, d, c
 
     def step(v, h):

@@ -525,6 +525,8 @@ static dcv_status refuse_bad(const problem *p, int64_t bad)
     return dcv_fail(DCV_EDATA, "NaN or infinity at [%s]", text);
 }
 
+enum { SUM_BELOW = SLAB_SUMS - 1 }; /* how many; before it, what is above 0 in each channel */
+
 static void measure(void *ctx, const slab_row *r)
 {
     const problem *p = ctx;
@@ -535,8 +537,7 @@ static void measure(void *ctx, const slab_row *r)
     for (int64_t k = 0; k < w->n[2]; k++) {
         const double v = (double)y[k];
         r->sums[r->channel] += v > 0 ? v : 0;
-        r->sums[3 + r->channel] += fabs(v);
-        r->sums[6] += v < 0;
+        r->sums[SUM_BELOW] += v < 0;
     }
 }
 
@@ -551,7 +552,7 @@ dcv_status problem_load(problem *p)
     DCV_TRY(group_agree(p->group, st));
     DCV_TRY(refuse_bad(p, bad));
     slab_planes(p->slab, 0, measure, p, sums);
-    p->negative = (int64_t)sums[6];
+    p->negative = (int64_t)sums[SUM_BELOW];
     for (int c = 0; c < p->spec.channels; c++)
         p->level[c] = (level){sums[c] / count, fmax(EPSILON * sums[c] / count, LEAST_LEVEL)};
     return DCV_OK;

@@ -17,7 +17,9 @@
 
 typedef struct quotient_row {
     real scale, background, eps, floor; /* floor: least data value */
-    real gain, read2, least_var, tiny;  /* tiny: least quotient in the divergence */
+    real unit;                          /* 1 / mean of the data: squares and logarithms are of samples in units of it */
+    real gain, read2, least_var;        /* in those units */
+    real tiny;                          /* least quotient in the divergence */
 } quotient_row;
 
 ROW_LOOP static void quotients(const real *restrict y, real *restrict row, int64_t n, const quotient_row *q)
@@ -34,11 +36,11 @@ FULLY_INLINE void quotients_of_lanes(const real *restrict y, real *restrict row,
                                      real *restrict d, real *restrict c)
 {
     const real scale = q->scale, b = q->background, eps = q->eps, least = q->floor, gain = q->gain, read2 = q->read2;
-    const real tiny = q->tiny, least_var = q->least_var;
+    const real tiny = q->tiny, least_var = q->least_var, unit = q->unit;
     LANE_LOOP
     for (int j = 0; j < n; j++) {
         const real h = row[j] * scale + b, m = h > eps ? h : eps, v = y[j] > least ? y[j] : least;
-        const real r = v / m, var = gain * h + read2, e = v - h;
+        const real r = v / m, var = gain * (h * unit) + read2, e = (v - h) * unit;
         d[j] += v * row_log(r > tiny ? r : tiny) + (m - v);
         c[j] += e * e / (var > least_var ? var : least_var);
         row[j] = r;
@@ -76,15 +78,15 @@ typedef struct judging {
 FULLY_INLINE void judge_lanes(const real *restrict y, const real *restrict fit, const real *restrict row, int n,
                               const quotient_row *q, const judging *share, double *restrict d)
 {
-    const real scale = q->scale, b = q->background, eps = q->eps;
+    const real scale = q->scale, b = q->background, eps = q->eps, unit = q->unit;
     LANE_LOOP
     for (int j = 0; j < n; j++) {
         const real h = row[j] * scale + b, m = (h > eps ? h : eps) * share->model;
-        d[j] += (double)(m - (y[j] * share->y + fit[j] * share->fit) * row_log(m));
+        d[j] += (double)(m - (y[j] * share->y + fit[j] * share->fit) * row_log(m * unit));
     }
 }
 
-/* Sum of m - judge ln m, m = share of the model: the divergence up to what the model does not change. */
+/* Sum of m - judge ln(m / mean), m = share of the model: the divergence up to what the model does not change. */
 ROW_LOOP static double judge(const real *restrict y, const real *restrict fit, const real *restrict row, int64_t n,
                              const quotient_row *q, const judging *share)
 {
@@ -116,9 +118,9 @@ ROW_LOOP static void compare(const real *restrict now, const real *restrict befo
     for (int64_t i = 0; i < n; i += SUM_LANES) {
         const int64_t k = n - i < SUM_LANES ? n - i : SUM_LANES;
         for (int64_t j = 0; j < k; j++) {
-            const real e = now[i + j] - before[i + j];
-            d[j] += (double)(e * e);
-            b[j] += (double)(before[i + j] * before[i + j]);
+            const double e = (double)(now[i + j] - before[i + j]), v = (double)before[i + j];
+            d[j] += e * e;
+            b[j] += v * v;
             f[j] += (double)now[i + j];
         }
     }
@@ -135,8 +137,8 @@ ROW_LOOP static void next_step(const real *restrict now, real *restrict x, real 
         const int64_t k = n - i < SUM_LANES ? n - i : SUM_LANES;
         for (int64_t j = 0; j < k; j++) {
             const real g = now[i + j] - x[i + j], h = step[i + j];
-            p[j] += (double)(g * h);
-            s[j] += (double)(h * h);
+            p[j] += (double)g * (double)h;
+            s[j] += (double)h * (double)h;
             step[i + j] = g;
             x[i + j] = now[i + j];
         }
@@ -191,14 +193,16 @@ static bool is_fit(const lucy *l)
 static quotient_row quotient_of(const lucy *l, int channel)
 {
     const problem *p = l->p;
-    const double share = is_fit(l) && l->by_counts ? FIT_SHARE : 1;
+    const double share = is_fit(l) && l->by_counts ? FIT_SHARE : 1, unit = EPSILON / p->level[channel].eps;
+    const double gain = l->s.gain * unit, read = l->s.read * unit;
     quotient_row q = {.scale = (real)p->scale,
                       .background = (real)(p->spec.background * share),
                       .eps = (real)p->level[channel].eps,
-                      .least_var = (real)p->level[channel].eps,
-                      .gain = (real)l->s.gain,
+                      .unit = (real)unit,
+                      .least_var = (real)(gain * EPSILON + EPSILON * EPSILON),
+                      .gain = (real)gain,
                       .tiny = REAL_C(1e-30),
-                      .read2 = (real)(l->s.read * l->s.read)};
+                      .read2 = (real)(read * read)};
     if (p->spec.skimage) {
         q.background = REAL_C(1e-12);
         q.eps = q.floor = -REAL_C(1e30);
