@@ -20,6 +20,7 @@
 #define DECONVOY_JOB_H
 
 #include <stdio.h>
+#include "deconvoy/cache.h"
 #include "deconvoy/config.h"
 #include "deconvoy/dataset.h"
 #include "deconvoy/output.h"
@@ -142,6 +143,8 @@ struct dcv_job {
     int64_t weight_bytes;    /* per node, for `check` */
     int64_t thread_bytes;    /* walk memory per engine thread */
     int64_t unit_read_bytes; /* largest input of a unit, for read-ahead under runtime.memory */
+    dcv_cache *cache;        /* what units make and others look at, the job's; NULL: nothing.  It has rooms once open,
+                                declare and phase 0's description are over */
 };
 
 /* The kinds, from jobs.def; NULL past the end. */

@@ -14,7 +14,7 @@ extern const dcv_job_kind dcv_job_occlusion;
 
 static const double nominal_gflops = 50; /* the speed that unit_seconds is counted at */
 static const int64_t rows_a_part = 4;    /* of windows, for each that is computed twice */
-static const double least_part = 4;      /* a part's work, in walks of the clean picture, which each rank makes */
+static const double least_part = 4;      /* a part's work, in walks of the clean picture, which a node makes */
 
 #define AT(member) DCV_AT(occlusion_options, member)
 static const dcv_field fields[] = {
@@ -250,21 +250,18 @@ static dcv_status scratch_new(const occlusion_job *j, occlusion_scratch *s, int6
     s->activity = dcv_alloc(windows * layers, sizeof *s->activity);
     s->sum = dcv_alloc(maps, sizeof *s->sum);
     s->pixel = dcv_alloc(maps, sizeof *s->pixel);
+    s->clean.map = dcv_alloc(layers, sizeof *s->clean.map);
     *bytes =
         (int64_t)((DCV_GROUP * inputs + values) * 4 + layer * 4 + windows * (targets + layers + 1) * 4 + maps * 12);
-    return ok && s->value && s->layer && s->fill && s->score && s->top && s->activity && s->sum && s->pixel
+    return ok && s->value && s->layer && s->fill && s->score && s->top && s->activity && s->sum && s->pixel &&
+                   s->clean.map
                ? DCV_OK
                : DCV_ENOMEM;
 }
 
-static size_t clean_bytes(const occlusion_job *j)
-{
-    return j->patches ? dcv_patches_clean_floats(j->patches) * sizeof(float) : 0;
-}
-
 static dcv_status check_memory(occlusion_job *j, int64_t scratch)
 {
-    const int64_t more = j->patches ? (int64_t)(dcv_patch_walk_bytes(j->patches) + clean_bytes(j)) : 0;
+    const int64_t more = j->patches ? (int64_t)dcv_patch_walk_bytes(j->patches) : 0;
     return dcv_network_job_fits(&j->on, (double)(more + scratch), "the windows of one picture", ", or method: full");
 }
 
@@ -293,7 +290,7 @@ static dcv_status open_job(const dcv_config *c, dcv_share *share, int threads, d
     dcv_shown_plan(&j->shown, j->on.net.dataset, j->on.net.graph);
     plan_units(j);
     dcv_network_describe(&j->on.net, &j->on.base); /* with its units as they are now */
-    DCV_TRY(occlusion_cleans_open(&j->cleans, threads));
+    DCV_TRY(occlusion_cleans_open(j));
     j->scratch = dcv_alloc((size_t)threads, sizeof *j->scratch);
     j->id_activity = dcv_alloc((size_t)j->n_layers, sizeof *j->id_activity);
     j->id_activity_clean = dcv_alloc((size_t)j->n_layers, sizeof *j->id_activity_clean);
@@ -320,12 +317,13 @@ static void close_job(dcv_job *base)
         dcv_free(s->activity);
         dcv_free(s->sum);
         dcv_free(s->pixel);
+        dcv_free(s->clean.map);
     }
     dcv_free(j->scratch);
     dcv_free(j->id_activity);
     dcv_free(j->id_activity_clean);
     dcv_free(j->id_activity_channel);
-    occlusion_cleans_close(&j->cleans);
+    dcv_cache_free(j->on.base.cache);
     dcv_targets_clear(&j->targets);
     dcv_network_close(&j->on.net); /* its views' walks before the patches that they are of */
     dcv_patches_free(j->patches);
@@ -421,11 +419,10 @@ static dcv_status explain(dcv_job *base, FILE *to)
     fprintf(to, "time a picture at a nominal %g GFLOP/s: %.3g s\n", nominal_gflops,
             j->on.net.item_gflop / nominal_gflops);
     if (j->patches)
-        fprintf(
-            to,
-            "memory: clean maps of a picture %.1f MiB, which threads share; walks and windows of a thread %.1f MiB\n",
-            (double)clean_bytes(j) / 1048576,
-            (double)(dcv_patch_walk_bytes(j->patches) + dcv_walk_bytes(j->on.net.engine)) / 1048576);
+        fprintf(to, "memory: clean maps of a picture %.1f MiB, %s; walks and windows of a thread %.1f MiB\n",
+                (double)j->clean_bytes / 1048576,
+                j->on.net.parts > 1 ? "which the threads and ranks of a node share" : "of each picture under way",
+                (double)(dcv_patch_walk_bytes(j->patches) + dcv_walk_bytes(j->on.net.engine)) / 1048576);
     const int node = j->patches ? dcv_patches_falls_back(j->patches) : -1;
     if (node >= 0)
         fprintf(to, "from node \"%s\" (%s) on, a window can change everything: computed in full behind it\n",

@@ -6,12 +6,10 @@
  * A unit is some pictures, or, where one picture is more than a unit's work, a part of its windows in row-major
  * order (whole rows of windows where there is a heat map: then a part also computes the windows above its own that
  * reach into its pixels, so that no part waits for another).  What is known of the clean picture is kept from
- * one part to the next, and threads share it.
+ * one part to the next, once for all threads and ranks of a node.
  */
 #ifndef DCV_JOBS_OCCLUSION_H
 #define DCV_JOBS_OCCLUSION_H
-
-#include <pthread.h>
 
 #include "engine/patch.h"
 #include "jobs/network.h"
@@ -38,29 +36,18 @@ typedef struct occlusion_grid {
     dcv_span *at[2];
 } occlusion_grid;
 
-/* What is kept of a clean picture. */
+/* What is kept of a clean picture, as the thread that holds it sees it. */
 typedef struct occlusion_clean {
-    int64_t item; /* -1: none */
-    int users;    /* threads that hold it */
-    bool ready;
-    int64_t asked;       /* when it was asked for last */
-    dcv_unit *unit;      /* [targets] */
-    int64_t *channel;    /* [layers] the one that is active most */
-    float **map;         /* [layers] its map, row-major, in cells */
-    double *total;       /* [layers] its sum */
-    float *cells, *maps; /* maps: of the values that patches name */
-    size_t n_floats;     /* of maps */
-    int64_t n_cells;
+    dcv_cache_hold hold;
+    void *own; /* where it is not the cache's; else NULL */
+    int64_t item;
+    bool ready;       /* else it is this thread's to make */
+    dcv_unit *unit;   /* [targets] */
+    int64_t *channel; /* [layers] the one that is active most */
+    double *total;    /* [layers] its sum */
+    float **map;      /* [layers] its map, row-major */
+    float *maps;      /* of the values that patches name */
 } occlusion_clean;
-
-typedef struct occlusion_cleans {
-    int n;
-    occlusion_clean *clean; /* [threads] */
-    int64_t asked;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool locks, waits;
-} occlusion_cleans;
 
 /* What a thread keeps for one size of picture. */
 typedef struct occlusion_view {
@@ -76,7 +63,7 @@ typedef struct occlusion_view {
 
 /* A thread's results of one unit. */
 typedef struct occlusion_scratch {
-    occlusion_clean *clean;  /* that it holds, or NULL */
+    occlusion_clean clean;   /* that it holds, if any */
     float *value;            /* logits, then scores of all classes */
     float *layer;            /* a whole layer */
     float *input[DCV_GROUP]; /* occluded pictures */
@@ -96,7 +83,7 @@ typedef struct occlusion_job {
     int64_t patch[2], stride[2];
     occlusion_grid grid; /* of the largest picture */
     dcv_patches *patches;
-    occlusion_cleans cleans;
+    size_t clean_bytes; /* of a picture: of a room of the cache */
     int n_layers;
     int64_t part_windows, part_rows; /* of a part: windows, or rows of them where there is a heat map (else 0) */
     double macs, full_macs;          /* of the largest picture, without its clean walk */
@@ -106,14 +93,13 @@ typedef struct occlusion_job {
     occlusion_scratch *scratch; /* [threads] */
 } occlusion_job;
 
-/* occlusion_clean.c: threads is how many may hold one at once. */
-dcv_status occlusion_cleans_open(occlusion_cleans *c, int threads) DCV_MUST_USE;
-void occlusion_cleans_close(occlusion_cleans *c); /* zeroed is allowed */
-/* Hold the clean picture of an item in place of *held (NULL: none).  Where it is not ready it is this thread's to make,
- * which then says so; between the two nothing may fail. */
-dcv_status occlusion_clean_take(occlusion_job *j, const dcv_view *view, int64_t item,
-                                occlusion_clean **held) DCV_MUST_USE;
+/* occlusion_clean.c: once the units are planned. */
+dcv_status occlusion_cleans_open(occlusion_job *j) DCV_MUST_USE;
+/* Hold the clean picture of an item in place of what k holds.  Where it is not ready it is this thread's to make, which
+ * then says so.  What is held is dropped when the unit is over. */
+dcv_status occlusion_clean_take(occlusion_job *j, const dcv_view *view, int64_t item, occlusion_clean *k) DCV_MUST_USE;
 void occlusion_clean_ready(occlusion_job *j, occlusion_clean *k);
+void occlusion_clean_drop(occlusion_job *j, occlusion_clean *k); /* nothing held is allowed */
 
 /* occlusion_windows.c */
 dcv_status occlusion_grid_make(const occlusion_job *j, int64_t h, int64_t w, occlusion_grid *g) DCV_MUST_USE;

@@ -353,7 +353,7 @@ static dcv_status group(void *ctx, const dcv_view *view, const int64_t *item, in
     x->view = view;
     x->v = view->own;
     DCV_TRY(occlusion_clean_take(x->j, view, item[0], &x->s->clean));
-    x->v->clean = x->s->clean;
+    x->v->clean = &x->s->clean;
     if (x->v->walk)
         dcv_patch_walk_clean_at(x->v->walk, x->v->clean->maps);
     return DCV_OK;
@@ -438,7 +438,9 @@ dcv_status occlusion_compute(dcv_job *base, int p, int64_t unit, int thread, voi
     const dcv_unit_actions actions = {
         .ctx = &x, .knows = knows, .see = see_clean, .group = group, .walked = walked, .failed = failed};
     (void)p, (void)state;
-    return dcv_network_unit(&j->on.net, unit, thread, input, &actions, r);
+    const dcv_status st = dcv_network_unit(&j->on.net, unit, thread, input, &actions, r);
+    occlusion_clean_drop(j, &x.s->clean);
+    return st;
 }
 
 dcv_status occlusion_fail_unit(dcv_job *base, int p, int64_t unit, const char *message, void *state, dcv_result *r)

@@ -6,6 +6,7 @@
 #include "deconvoy/run.h"
 #include "deconvoy/stop.h"
 #include "runtime/budget.h"
+#include "runtime/cache.h"
 #include "runtime/file.h"
 #include "runtime/part.h"
 #include "runtime/plan.h"
@@ -53,6 +54,15 @@ static dcv_status explain_work(const dcv_job_kind *kind, dcv_job *job, const dcv
     return DCV_OK;
 }
 
+/* What is kept in common, where it is. */
+static void print_rooms(const dcv_job *job, const budget *b, FILE *to)
+{
+    file_size_text t;
+    if (b && b->rooms)
+        fprintf(to, ", %s of %lld item%s%s: %s", cache_what(job->cache), (long long)b->rooms, b->rooms == 1 ? "" : "s",
+                b->sharers > 1 ? " once" : "", file_size_print(b->rooms_bytes, t));
+}
+
 static dcv_status explain_memory(const dcv_job_kind *kind, dcv_job *job, const dcv_config *c, int ranks, FILE *to)
 {
     dcv_phase phase = {0};
@@ -61,13 +71,17 @@ static dcv_status explain_memory(const dcv_job_kind *kind, dcv_job *job, const d
     if (kind->fits)
         return kind->fits(job, ranks, ranks, to);
     DCV_TRY(kind->phase(job, 0, &phase));
-    DCV_TRY(budget_of(c, job, &phase, true, &b));
-    const int64_t rank = b.threads_bytes + b.units_bytes + b.states_bytes + b.ahead_bytes;
-    fprintf(to, "memory per rank: %s (%lld threads: %s, inputs of units: %s, read ahead: %d units)\n",
+    DCV_TRY(budget_of(c, job, &phase, true, ranks, &b));
+    const int64_t own = b.rooms && b.sharers == 1 ? b.rooms_bytes : 0, all = b.rooms_bytes - own;
+    const int64_t rank = b.threads_bytes + b.units_bytes + b.states_bytes + b.ahead_bytes + own;
+    fprintf(to, "memory per rank: %s (%lld threads: %s, inputs of units: %s, read ahead: %d units",
             file_size_print(rank, t[0]), (long long)c->runtime.threads, file_size_print(b.threads_bytes, t[1]),
             file_size_print(b.units_bytes, t[2]), b.read_ahead);
-    fprintf(to, "memory per node with %d ranks: %s (weights once: %s)\n", ranks,
-            file_size_print(job->weight_bytes + ranks * rank, t[0]), file_size_print(job->weight_bytes, t[1]));
+    print_rooms(job, b.sharers == 1 ? &b : NULL, to);
+    fprintf(to, ")\nmemory per node with %d ranks: %s (weights once: %s", ranks,
+            file_size_print(job->weight_bytes + all + ranks * rank, t[0]), file_size_print(job->weight_bytes, t[1]));
+    print_rooms(job, b.sharers > 1 ? &b : NULL, to);
+    fprintf(to, ")\n");
     return DCV_OK;
 }
 

@@ -15,6 +15,7 @@
 #include "deconvoy/stop.h"
 #include "runtime/blocks.h"
 #include "runtime/budget.h"
+#include "runtime/cache.h"
 #include "runtime/faults.h"
 #include "runtime/file.h"
 #include "runtime/inputs.h"
@@ -139,7 +140,7 @@ static dcv_status check_memory(run *r)
     DCV_TRY(r->kind->phase(r->job, 0, &first));
     if (r->kind->fits)
         DCV_TRY(r->kind->fits(r->job, r->size, wire_size(WIRE_NODE), NULL));
-    return budget_of(r->c, r->job, &first, r->rank == 0, &b);
+    return budget_of(r->c, r->job, &first, r->rank == 0, wire_size(WIRE_NODE), &b);
 }
 
 /* --- Output ------------------------------------------------------------------------ */
@@ -294,12 +295,26 @@ static dcv_status learn_faults(run *r)
     return st == DCV_OK ? faults_watch(r->out, &r->hash.plan) : st;
 }
 
+/* The plan has been checked: it is the same on all ranks of a node, and none leaves before the rooms are there. */
+static dcv_status make_rooms(run *r)
+{
+    dcv_phase first = {0};
+    budget b;
+    if (!r->job->cache)
+        return DCV_OK;
+    dcv_status st = r->kind->phase(r->job, 0, &first);
+    if (st == DCV_OK)
+        st = budget_of(r->c, r->job, &first, r->rank == 0, wire_size(WIRE_NODE), &b);
+    DCV_CHECK(st == DCV_OK);
+    return cache_start(r->job->cache, b.rooms);
+}
+
 static dcv_status start_team(run *r)
 {
     dcv_phase first = {0};
     budget b;
     DCV_TRY(r->kind->phase(r->job, 0, &first));
-    DCV_TRY(budget_of(r->c, r->job, &first, r->rank == 0, &b));
+    DCV_TRY(budget_of(r->c, r->job, &first, r->rank == 0, wire_size(WIRE_NODE), &b));
     const bool computes = r->rank || r->size <= MASTER_ONLY;
     const int threads = (int)r->c->runtime.threads;
     const team_options t = {r->job, r->out, &r->hash.plan, computes ? threads : 0, b.read_ahead, &r->faults};
@@ -319,7 +334,7 @@ static dcv_status begin_phase(run *r, int p, dcv_phase *phase)
     budget b;
     *phase = (dcv_phase){0};
     DCV_TRY(r->kind->phase(r->job, p, phase));
-    DCV_TRY(budget_of(r->c, r->job, phase, r->rank == 0, &b));
+    DCV_TRY(budget_of(r->c, r->job, phase, r->rank == 0, wire_size(WIRE_NODE), &b));
     DCV_TRY(worker_phase(r->worker, p, phase));
     return r->master ? master_phase(r->master, p, phase) : DCV_OK;
 }
@@ -508,8 +523,10 @@ static dcv_status keep_facts(run *r)
 {
     const team_times t = team_spent(worker_team(r->worker));
     const dcv_together_tally *o = &r->together;
-    double sum[] = {t.compute_s + r->together_s, t.read_s + o->read_s, t.write_s + o->write_s, t.wait_s};
-    wire_sum_f64(sum, 4);
+    const cache_facts kept = r->job->cache ? cache_told(r->job->cache) : (cache_facts){0};
+    double sum[] = {t.compute_s + r->together_s, t.read_s + o->read_s, t.write_s + o->write_s, t.wait_s,
+                    (double)kept.made,           (double)kept.rooms,   (double)kept.bytes};
+    wire_sum_f64(sum, 7);
     run_facts f = {.ranks = r->size, .threads = r->c->runtime.threads, .peak_rss_bytes = peak_rss()};
     char *hosts = runjson_hosts();
     dcv_status st = DCV_OK;
@@ -523,6 +540,10 @@ static dcv_status keep_facts(run *r)
         f.read_s = sum[1];
         f.write_s = sum[2];
         f.wait_s = sum[3];
+        f.kept = r->job->cache ? cache_what(r->job->cache) : NULL;
+        f.made = (int64_t)sum[4];
+        f.rooms = (int64_t)sum[5];
+        f.rooms_bytes = (int64_t)sum[6];
         f.gflop = s->gflop + o->gflop;
         f.wall_s = now_s() - r->began_s;
         f.started = r->started;
@@ -573,6 +594,7 @@ static dcv_status work(run *r)
     }
     TOGETHER(r, open_output(r));
     TOGETHER(r, learn_faults(r));
+    TOGETHER(r, make_rooms(r));
     TOGETHER(r, start_team(r));
     dcv_status st = DCV_OK;
     for (int p = 0; p < (plan_is_slice(r->c) ? 1 : r->job->n_phases) && st == DCV_OK; p++)

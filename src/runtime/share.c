@@ -1,19 +1,16 @@
 /* share.c -- one copy of the weights per node.
  *
- * The node's lowest rank fills a memfd and seals it; others map it through /proc/PID/fd: nothing to clean up, no
- * limit of /dev/shm.  Where /proc refuses (containers with other pid name spaces), each rank keeps a copy of its own.
+ * The node's lowest rank fills a segment and seals it; others map it.  Where /proc refuses that (containers with other
+ * pid name spaces), each rank keeps a copy of its own.
  *
  * A rank may fail on its way to the next dcv_share_once(), so every step begins with a
  * round in which ranks say whether they came to share or are through.  If any is through, nobody waits for it.
  */
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/segment.h"
 #include "runtime/share.h"
 #include "runtime/wire.h"
 #include "deconvoy/log.h"
@@ -28,11 +25,6 @@ typedef struct part {
 struct dcv_share {
     part *parts;
 };
-
-typedef struct ticket { /* what the lowest rank tells the others */
-    int64_t pid, inode, device, bytes;
-    int32_t fd, good;
-} ticket;
 
 dcv_status share_new(dcv_share **out)
 {
@@ -107,9 +99,9 @@ static dcv_status own(dcv_share *s, size_t bytes, dcv_share_fill fill, void *ctx
 /* The lowest rank: a filled, sealed memfd, or -1. */
 static int sealed(size_t bytes, dcv_share_fill fill, void *ctx)
 {
-    const int fd = memfd_create("deconvoy-weights", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    const int fd = segment_new("deconvoy-weights", bytes);
     void *at = MAP_FAILED;
-    if (fd >= 0 && !fallocate(fd, 0, 0, (off_t)bytes))
+    if (fd >= 0 && !segment_reserve(fd, 0, bytes))
         at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED) {
         if (fd >= 0)
@@ -126,57 +118,22 @@ static int sealed(size_t bytes, dcv_share_fill fill, void *ctx)
     return fd;
 }
 
-/* The lowest rank's memfd, seen from another rank; -1 if it is not the one that was meant. */
-static int opened(const ticket *t)
-{
-    char path[64];
-    struct stat s;
-    snprintf(path, sizeof path, "/proc/%lld/fd/%d", (long long)t->pid, t->fd);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 &&
-        (fstat(fd, &s) || (int64_t)s.st_ino != t->inode || (int64_t)s.st_dev != t->device || s.st_size != t->bytes)) {
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-static const void *map(int fd, size_t bytes)
-{
-    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
-static void describe(int fd, size_t bytes, ticket *t)
-{
-    struct stat s;
-    if (fd < 0 || fstat(fd, &s))
-        return;
-    *t = (ticket){getpid(), (int64_t)s.st_ino, (int64_t)s.st_dev, (int64_t)bytes, fd, 1};
-}
-
 static dcv_status shared(dcv_share *s, size_t bytes, dcv_share_fill fill, void *ctx, const void **out)
 {
     const bool lowest = wire_rank(WIRE_NODE) == 0;
     int fd = lowest ? sealed(bytes, fill, ctx) : -1;
-    ticket t = {0};
-    describe(fd, bytes, &t);
-    wire_bcast(WIRE_NODE, 0, &t, sizeof t);
-    if (!lowest && t.good)
-        fd = opened(&t);
-    const void *at = map(fd, bytes);
-    int32_t refused = !at;
-    wire_max_i32(WIRE_NODE, &refused, 1); /* and nobody closes before all have mapped */
+    void *at;
+    const bool all = segment_pass(&fd, bytes, false, &at);
     if (fd >= 0)
         close(fd);
-    if (refused && lowest)
+    if (!all && lowest)
         dcv_log_warning(
             "weights cannot be shared on this node (/proc or memfd refused): each rank keeps a copy of %zu MiB",
             bytes >> 20);
     if (!at)
         return own(s, bytes, fill, ctx, out);
     *out = at;
-    return remember(s, (void *)at, bytes);
+    return remember(s, at, bytes);
 }
 
 dcv_status dcv_share_once(dcv_share *s, size_t bytes, dcv_share_fill fill, void *ctx, const void **out)
