@@ -259,6 +259,120 @@ def killed():
     kills((config, (WORK / "out.h5").read_bytes()))
 
 
+# --- clean maps once a node ----------------------------------------------------------------
+def large(name, sizes):
+    config = job(SOURCE / "tests/golden/jobs/sized.onnx", pictures(name, sizes, 6), patch=12, stride=3, targets=["top1", "top5"])
+    config["dataset"]["preprocess"] = {"preset": "none", "channels": "rgb"}
+    config["runtime"]["unit_seconds"] = 1e-4
+    return config
+
+
+def kept():
+    return json.loads((WORK / "out.run.json").read_text())["kept"]
+
+
+def ranks_of(group):
+    """Processes of a run, and the segments of caches that each of them maps."""
+    found = {}
+    for p in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getpgid(int(p.name)) != group and os.getsid(int(p.name)) != group:
+                continue
+            if Path(os.readlink(p / "exe")).name == Path(PROGRAM).name:
+                found[int(p.name)] = {s.split()[4] for s in (p / "maps").read_text().splitlines() if "memfd:deconvoy-cache" in s}
+        except (OSError, ValueError):
+            pass
+    return found
+
+
+def start(config, *sets, ranks):
+    """A run under way, its ranks with rooms."""
+    (WORK / "out.h5").unlink(missing_ok=True)
+    p = subprocess.Popen(command("run", config, *sets, ranks=ranks), env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         start_new_session=True)
+    for _ in range(2000):
+        found = ranks_of(p.pid)
+        if len(found) == ranks and all(found.values()) or p.poll() is not None:
+            break
+        time.sleep(0.002)
+    return p, found
+
+
+def one_rank_dies(config, whole):
+    shm = set(os.listdir("/dev/shm"))
+    for n, after in ((2, 0.0), (3, 0.05), (3, 0.15)):
+        p, found = start(config, ranks=n)
+        segments = set().union(*found.values())
+        v.check(len(found) == n and len(segments) == 1, f"{n} ranks have segments", found)
+        time.sleep(after)
+        victim = sorted(found)[-1] if found else 0
+        if victim and p.poll() is None:
+            os.kill(victim, signal.SIGKILL)
+        p.wait(timeout=60)
+        for _ in range(100):
+            if not ranks_of(p.pid):
+                break
+            time.sleep(0.05)
+        v.check(not ranks_of(p.pid), f"ranks stay behind after {after} s")
+        left = {f for f in set(os.listdir("/dev/shm")) - shm if "deconvoy" in f}
+        v.check(not left, "left in /dev/shm", left)
+        run(config, "runtime.wait=20", ranks=2, fresh=False)
+        v.check((WORK / "out.h5").read_bytes() == whole, f"another result after a rank died {after} s on")
+
+
+def shared():
+    """Several ranks on one large picture."""
+    one = large("large", [(230, 310)])
+    text = run(one, "runtime.threads=2", call="check")
+    v.check("clean maps of 1 item: " in text.split("memory per node")[0], "one rank's memory", text)
+    text = subprocess.run(command("check", one) + ["--ranks", "4"], env=ENV, capture_output=True, text=True).stdout
+    v.check("clean maps of 1 item once: " in text.split("memory per node with 4 ranks")[1], "four ranks' memory", text)
+    run(one)
+    whole = (WORK / "out.h5").read_bytes()
+    v.check(kept()["made"] == 1 and kept()["rooms"] == 1, "one rank keeps", kept())
+    size = kept()["bytes"]
+    for n, threads in ((2, 1), (3, 1), (1, 3), (2, 2), (3, 2)):
+        run(one, f"runtime.threads={threads}", ranks=n)
+        v.check((WORK / "out.h5").read_bytes() == whole, f"{n} ranks of {threads} threads give other bytes")
+        k = kept()
+        v.check(k["made"] == 1 and k["rooms"] == 1 and k["bytes"] == size and k["what"] == "clean maps", f"{n} ranks of {threads} threads keep", k)
+    one_rank_dies(large("large", [(230, 310)]), whole)
+
+    # Pictures of several sizes, one that cannot be read, one that is too small, and less room than threads.
+    many = large("larger", [(200, 240), (120, 90), (64, 64), (210, 230), (3, 3), (240, 200)])
+    broken = WORK / "larger/p02.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    said = run(many, "dataset.on_error=skip")
+    whole = (WORK / "out.h5").read_bytes()
+    v.check(result()["inputs"]["status"].tolist().count(2) >= 1, "no picture failed", result()["inputs"]["status"])
+    for n, threads in ((2, 1), (3, 2)):
+        text = run(many, "dataset.on_error=skip", f"runtime.threads={threads}", ranks=n)
+        v.check((WORK / "out.h5").read_bytes() == whole, f"{n} ranks of {threads} threads: failures give other bytes")
+        v.check(text.split("failed;")[1:] == said.split("failed;")[1:], f"{n} ranks say", text, "and one", said)
+    codes = {n: run(many, "dataset.on_error=fail", ranks=n, code=65) for n in (0, 2)}
+    v.check(all("p02.png" in t for t in codes.values()), "the picture that stops a run", codes)
+
+
+def rooms():
+    """Less memory than pictures under way: threads wait for room."""
+    many = large("tight", [(200, 240)] * 5)
+    run(many)
+    whole = (WORK / "out.h5").read_bytes()
+    size = kept()["bytes"] // kept()["rooms"]
+    text = run(many, "runtime.threads=3", "runtime.memory=1GiB", call="check", ranks=0)
+    v.check("clean maps of 3 items" in text, "memory for all", text)
+    need = next(m for m in range(size >> 20, 1 << 12) if subprocess.run(
+        command("check", many, "runtime.threads=3", f"runtime.memory={m}MiB"), env=ENV, capture_output=True).returncode == 0)
+    text = run(many, "runtime.threads=3", f"runtime.memory={need}MiB", call="check")
+    v.check("clean maps of 1 item: " in text, "memory for one", text)
+    text = run(many, "runtime.threads=3", f"runtime.memory={need - 1}MiB", code=78)
+    v.check("runtime.memory" in text and "more" not in text, "memory for none", text)
+    for n in (0, 2, 3):
+        run(many, "runtime.threads=3", f"runtime.memory={need}MiB", ranks=n)
+        v.check((WORK / "out.h5").read_bytes() == whole, f"{n} ranks with little room give other bytes")
+        v.check(kept()["rooms"] <= max(n, 1) and kept()["bytes"] == size * kept()["rooms"], f"{n} ranks with little room keep", kept())
+
+
 # --- what is refused -----------------------------------------------------------------------
 
 def bad():
@@ -338,7 +452,7 @@ def photos():
 
 
 CASES = {"golden": lambda: [golden_net(n) for n in ("alexnet", "squeezenet1_1", "resnet18", "vgg16")], "squeezenet": squeezenet,
-         "sized": sized, "parts": parts, "photos": photos, "killed": killed, "bad": bad}
+         "sized": sized, "parts": parts, "photos": photos, "killed": killed, "shared": shared, "rooms": rooms, "bad": bad}
 
 
 def main():

@@ -12,7 +12,7 @@ if(DCV_SYSTEM_PYTHON3 AND TARGET deconvoy)
               --source ${CMAKE_SOURCE_DIR} --work ${CMAKE_CURRENT_BINARY_DIR}/jobs --mpiexec ${MPIEXEC_EXECUTABLE} --backends ${backends})
     set_tests_properties(jobs/${case} PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
   endforeach()
-  foreach(case golden squeezenet sized parts killed bad photos)
+  foreach(case golden squeezenet sized parts killed shared rooms bad photos)
     add_test(NAME jobs/occlusion_${case} COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/jobs/occlusion.py $<TARGET_FILE:deconvoy>
              ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/jobs/occlusion_${case} ${MPIEXEC_EXECUTABLE} ${case})
     set_tests_properties(jobs/occlusion_${case} PROPERTIES LABELS "golden;mpi" TIMEOUT 600 SKIP_RETURN_CODE 77 PROCESSORS 2)
