@@ -59,7 +59,8 @@ bool dcv_together_speaks(dcv_together *t); /* local: is a line of progress due f
  * waits for one that has gone. */
 dcv_status dcv_together_agree(dcv_together *t, dcv_status mine) DCV_MUST_USE;
 
-/* A new state of so many bytes, which ranks write in pieces, at most 32 each; it counts once save_end is back. DCV_EIO. */
+/* A new state of so many bytes, which ranks write in pieces, at most 32 each; it counts once save_end is back. DCV_EIO.
+ */
 dcv_status dcv_together_save_begin(dcv_together *t, int64_t bytes) DCV_MUST_USE;
 dcv_status dcv_together_save(dcv_together *t, int64_t offset, int64_t bytes, const void *from) DCV_MUST_USE; /* local */
 dcv_status dcv_together_save_end(dcv_together *t) DCV_MUST_USE;
