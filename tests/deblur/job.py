@@ -16,6 +16,8 @@ try:
 except ImportError:
     sys.exit(77)
 
+from formats import fits, png, tiff
+
 program, mpiexec = sys.argv[1:3]
 folder = tempfile.mkdtemp(prefix='deconvoy.')
 os.chdir(folder)
@@ -191,56 +193,6 @@ def reads(name, want, **keys):
     run('r.yaml', 1, '--fresh')
     have = image('r.h5', '/blur/image') if os.path.exists('r.h5') else np.zeros(0)
     check('%s: %s %s' % (name, have.shape, want.shape), have.shape == want.shape and np.allclose(have, want, rtol=1e-12, atol=1e-9))
-
-
-def png(name, a, bits):
-    h, w = a.shape[:2]
-    raw = b''.join(b'\0' + row.astype('>u%d' % (bits // 8)).tobytes() for row in a)
-    chunk = lambda kind, body: struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
-    head = struct.pack('>IIBBBBB', w, h, bits, 2 if a.ndim == 3 else 0, 0, 0, 0)
-    with open(name, 'wb') as f:
-        f.write(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', head) + chunk(b'IDAT', zlib.compress(raw)) + chunk(b'IEND', b''))
-
-
-def tiff(name, pages, kind, order='<'):
-    """Pages without compression; kind: SampleFormat."""
-    body, offset, ifds = b'', 8, []
-    pages = [p.astype(order + p.dtype.str[1:]) for p in pages]
-    for p in pages:
-        ifds.append(offset + len(body))
-        body += p.tobytes()
-    out = (b'II*\0' if order == '<' else b'MM\0*') + struct.pack(order + 'I', 8 + len(body)) + body
-    for i, (p, at) in enumerate(zip(pages, ifds)):
-        samples = p.shape[2] if p.ndim == 3 else 1
-        entries = [(256, 4, p.shape[1]), (257, 4, p.shape[0]), (258, 3, p.itemsize * 8), (259, 3, 1), (262, 3, 2 if samples == 3 else 1),
-                   (273, 4, at), (277, 3, samples), (278, 4, p.shape[0]), (279, 4, p.nbytes), (339, 3, kind)]
-        if samples == 3:
-            entries[2] = (258, 3, None)
-        extra = len(out) + 2 + 12 * len(entries) + 4
-        out += struct.pack(order + 'H', len(entries))
-        for tag, t, v in entries:
-            if v is None:
-                out += struct.pack(order + 'HHII', tag, t, 3, extra)
-            elif t == 3:
-                out += struct.pack(order + 'HHIHH', tag, t, 1, v, 0)
-            else:
-                out += struct.pack(order + 'HHII', tag, t, 1, v)
-        size = 6 if samples == 3 else 0
-        out += struct.pack(order + 'I', extra + size if i + 1 < len(pages) else 0)
-        out += struct.pack(order + '3H', *([p.itemsize * 8] * 3)) if size else b''
-    with open(name, 'wb') as f:
-        f.write(out)
-
-
-def fits(name, a, bitpix, scale=1.0, zero=0.0):
-    cards = ['SIMPLE  =                    T', 'BITPIX  = %20d' % bitpix, 'NAXIS   = %20d' % a.ndim]
-    cards += ['NAXIS%-3d= %20d' % (i + 1, n) for i, n in enumerate(reversed(a.shape))]
-    cards += ['BSCALE  = %20.10E' % scale, 'BZERO   = %20.10E' % zero, 'END']
-    head = ''.join(c.ljust(80) for c in cards)
-    head = head.ljust((len(head) + 2879) // 2880 * 2880).encode()
-    body = a.astype({-32: '>f4', 16: '>i2', -64: '>f8'}[bitpix]).tobytes()
-    with open(name, 'wb') as f:
-        f.write(head + body + b'\0' * (-len(body) % 2880))
 
 
 grey16 = rng.integers(0, 65536, (11, 13)).astype(np.uint16)
