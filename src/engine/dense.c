@@ -5,20 +5,25 @@
  */
 #include <math.h>
 #include <string.h>
+#include "engine/avx2.h"
 #include "engine/dense.h"
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
 #define DCV_X86 1
 #endif
 
-/* AHEAD: floats; weights are asked for 8 KB before they are needed, and memory gives 38 GB/s instead of 30. */
-enum { ROWS = DCV_GROUP, PANEL = 32, CHUNK = 256, AHEAD = 2048 };
+/* AHEAD: floats; weights are asked for 8 KB before they are needed, and memory gives 38 GB/s instead of 30 (AVX-512).
+ */
+enum { ROWS = DCV_GROUP, PANEL = 32, CHUNK = 256, AHEAD = 2048, LINE = 16 };
 
-/* acc[ROWS][PANEL at stride ld] += sum over k of xt[k][ROWS] w[k][PANEL]. */
-typedef void (*kernel_fn)(int64_t k, const float *xt, const float *w, float *acc, int64_t ld);
+/* acc[ROWS][PANEL at stride ld] += sum over k of xt[k][ROWS] w[k][PANEL].  The weights are used by a number of shares;
+ * a kernel may fetch the share-th part of the next ones, which lie behind them. */
+typedef void (*kernel_fn)(int64_t k, const float *xt, const float *w, float *acc, int64_t ld, int64_t share,
+                          int64_t shares);
 
-static void kernel_plain(int64_t k, const float *xt, const float *w, float *acc, int64_t ld)
+static void kernel_plain(int64_t k, const float *xt, const float *w, float *acc, int64_t ld, int64_t share,
+                         int64_t shares)
 {
+    (void)share, (void)shares;
     for (int r = 0; r < ROWS; r++)
         for (int j = 0; j < PANEL; j++) {
             float sum = 0;
@@ -29,38 +34,54 @@ static void kernel_plain(int64_t k, const float *xt, const float *w, float *acc,
 }
 
 #ifdef DCV_X86
-__attribute__((target("avx2,fma"))) static void kernel_avx2(int64_t k, const float *xt, const float *w, float *acc,
-                                                            int64_t ld)
+#define DCV_AVX2 static inline __attribute__((always_inline, target("avx2,fma")))
+
+/* rows rows of the panel, in registers, while floats from next on are fetched, step at a time. */
+DCV_AVX2 void rows_avx2(int rows, int64_t k, const float *xt, const float *w, float *acc, int64_t ld, const float *next,
+                        int64_t step)
 {
-    for (int j = 0; j < PANEL; j += 16)
-        for (int r0 = 0; r0 < ROWS; r0 += 4) {
-            __m256 sum[8];
-#pragma GCC unroll 16
-            for (int i = 0; i < 8; i++)
-                sum[i] = _mm256_setzero_ps();
-            for (int64_t i = 0; i < k; i++) {
-                if (!r0)
-                    _mm_prefetch((const char *)(w + i * PANEL + j + AHEAD), _MM_HINT_T0);
-                const __m256 a = _mm256_load_ps(w + i * PANEL + j), b = _mm256_load_ps(w + i * PANEL + j + 8);
-#pragma GCC unroll 16
-                for (int r = 0; r < 4; r++) {
-                    const __m256 x = _mm256_broadcast_ss(xt + i * ROWS + r0 + r);
-                    sum[2 * r] = _mm256_fmadd_ps(x, a, sum[2 * r]);
-                    sum[2 * r + 1] = _mm256_fmadd_ps(x, b, sum[2 * r + 1]);
-                }
-            }
-#pragma GCC unroll 16
-            for (int r = 0; r < 4; r++) {
-                float *to = acc + (r0 + r) * ld + j;
-                _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), sum[2 * r]));
-                _mm256_storeu_ps(to + 8, _mm256_add_ps(_mm256_loadu_ps(to + 8), sum[2 * r + 1]));
-            }
+    __m256 sum[3][PANEL / 8];
+#pragma GCC unroll 3
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < PANEL / 8; j++)
+            sum[r][j] = _mm256_setzero_ps();
+    for (int64_t i = 0; i < k; i++) {
+        __m256 x[3];
+        _mm_prefetch((const char *)(next + i * step), _MM_HINT_T1);
+#pragma GCC unroll 3
+        for (int r = 0; r < rows; r++)
+            x[r] = _mm256_broadcast_ss(xt + i * ROWS + r);
+#pragma GCC unroll 4
+        for (int j = 0; j < PANEL / 8; j++) {
+            const __m256 a = _mm256_load_ps(w + i * PANEL + 8 * j);
+#pragma GCC unroll 3
+            for (int r = 0; r < rows; r++)
+                dcv_accumulate(&sum[r][j], x[r], a);
         }
+    }
+#pragma GCC unroll 3
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < PANEL / 8; j++)
+            _mm256_storeu_ps(acc + r * ld + 8 * j, _mm256_add_ps(_mm256_loadu_ps(acc + r * ld + 8 * j), sum[r][j]));
+}
+
+/* Sums of 3 rows fill twelve registers, so that a sum is not waited for. */
+__attribute__((target("avx2,fma"))) static void kernel_avx2(int64_t k, const float *xt, const float *w, float *acc,
+                                                            int64_t ld, int64_t share, int64_t shares)
+{
+    const int64_t step = LINE / shares;
+    const float *next = w + k * PANEL + 2 * share * k * step;
+    rows_avx2(3, k, xt, w, acc, ld, next, step);
+    rows_avx2(3, k, xt + 3, w, acc + 3 * ld, ld, next + k * step, step);
+    rows_avx2(2, k, xt + 6, w, acc + 6 * ld, ld, next, step);
 }
 
 __attribute__((target("avx512f"))) static void kernel_avx512(int64_t k, const float *xt, const float *w, float *acc,
-                                                             int64_t ld)
+                                                             int64_t ld, int64_t share, int64_t shares)
 {
+    (void)share, (void)shares;
     __m512 sum[2 * ROWS];
 #pragma GCC unroll 16
     for (int i = 0; i < 2 * ROWS; i++)
@@ -178,7 +199,7 @@ void dcv_dense_run(const dcv_dense *d, const float *packed, const float *bias, i
         const int64_t k = d->k - k0 < CHUNK ? d->k - k0 : CHUNK;
         for (int64_t j = 0; j < w; j += PANEL, packed += k * PANEL)
             for (int64_t g = 0; g < n; g++)
-                run(k, xt + (g * d->k + k0) * ROWS, packed, acc + g * ROWS * w + j, w);
+                run(k, xt + (g * d->k + k0) * ROWS, packed, acc + g * ROWS * w + j, w, g, n);
     }
     for (int r = 0; r < n_pictures; r++)
         finish(d, acc + r * w, bias, y[r]);

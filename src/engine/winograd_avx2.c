@@ -7,6 +7,7 @@
  * Scratch, for a batch of tiles: V [36][6 tiles][input block][6][8], then M [36][output block of a chunk][batch][8].
  */
 #include <string.h>
+#include "engine/avx2.h"
 #include "engine/winograd.h"
 
 enum { B = 8, GROUP = 16, CHUNK = 64, OUT = 4, IN = 6, POINTS = IN * IN, CELLS = 6, BATCH = 54, LINE = 16 };
@@ -87,8 +88,6 @@ void dcv_winograd8_pack(const dcv_winograd *t, const float *w, const float *scal
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-
 #define DCV_AVX2 __attribute__((target("avx2,fma")))
 #define DCV_WINO static inline __attribute__((always_inline, target("avx2,fma")))
 
@@ -164,13 +163,6 @@ DCV_AVX2 static void tiles_in(const dcv_winograd *t, const float *x, int64_t x_s
         }
 }
 
-/* sum += a b, in place: left to itself the compiler moves the sums of a tile from register to register, and some to
- * memory, which costs a fifth. */
-DCV_WINO void accumulate(__m256 *sum, __m256 a, __m256 b)
-{
-    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
-}
-
 /* y [2][ld][8] = x [blocks][6][8] times w [8 blocks][16], n cells; meanwhile lines that are needed next are fetched,
  * some a block. */
 DCV_WINO void cells(int n, int64_t ld, int64_t blocks, const float *x, const float *w, float *y, const float *next,
@@ -189,8 +181,8 @@ DCV_WINO void cells(int n, int64_t ld, int64_t blocks, const float *x, const flo
 #pragma GCC unroll 6
             for (int r = 0; r < n; r++) {
                 const __m256 s = _mm256_broadcast_ss(x + r * B + c);
-                accumulate(&a[r][0], s, w0);
-                accumulate(&a[r][1], s, w1);
+                dcv_accumulate(&a[r][0], s, w0);
+                dcv_accumulate(&a[r][1], s, w1);
             }
         }
     }

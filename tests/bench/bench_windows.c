@@ -11,7 +11,7 @@
 #include <time.h>
 #include "engine/patch_plan.h"
 
-enum { MOST = 256, FULL_WINDOWS = 16, MOST_KINDS = 64, MOST_INPUTS = 512 };
+enum { MOST = 256, FULL_WINDOWS = 16, MOST_KINDS = 64, MOST_INPUTS = 512, MOST_ROOM = 64 };
 
 typedef struct kind {
     const char *name;
@@ -142,15 +142,15 @@ static dcv_status time_alone(const dcv_patch_head *h, int n, int times, bool nod
 {
     const dcv_graph *g = &h->g;
     dcv_walk *w;
-    const float *zero[DCV_GROUP];
+    const float *zero[MOST_ROOM];
     const float *const *input[MOST_INPUTS];
     int64_t most = 1;
     for (int i = 0; i < g->n_in; i++)
         most = dcv_count(&g->value[g->in[i]].dims) > most ? dcv_count(&g->value[g->in[i]].dims) : most;
     float *room = dcv_alloc((size_t)(2 * most + 4096), sizeof *room);
-    if (!room || g->n_in > MOST_INPUTS)
+    if (!room || g->n_in > MOST_INPUTS || n > MOST_ROOM)
         return DCV_ENOMEM;
-    for (int k = 0; k < DCV_GROUP; k++)
+    for (int k = 0; k < n; k++)
         zero[k] = room;
     for (int i = 0; i < g->n_in; i++)
         input[i] = zero;
@@ -214,7 +214,7 @@ static dcv_status show_layers(const bench *b)
         total += ms * n;
     }
     if (p->tail.engine) {
-        DCV_TRY(time_alone(&p->tail, DCV_GROUP, all, true, kinds, &ms));
+        DCV_TRY(time_alone(&p->tail, p->tail_room, all, true, kinds, &ms));
         printf("tail: %.3f ms a window, %.3g multiply-adds\n", ms, (double)p->tail.macs);
         total += ms * all;
     }
