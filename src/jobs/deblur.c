@@ -12,6 +12,7 @@ extern const dcv_job_kind dcv_job_deblur;
 
 #define MOST_ITERATIONS 500 /* where `iterations` is not given */
 #define WORD_BYTES      16  /* of stopped_by */
+#define MOST_LAG        1e9 /* samples, either way */
 
 enum { STOP_ABSENT = -1 };
 
@@ -218,7 +219,7 @@ typedef struct deblur {
     dcv_trace **trace; /* [threads] */
     int64_t n_lags, first_lag;
     int64_t n_history;     /* rows of the history */
-    dcv_history **history; /* [threads] */
+    dcv_history **history; /* [threads], of traces */
     ids id;
 } deblur;
 
@@ -279,7 +280,7 @@ static dcv_status resolve(dcv_config *c)
         o->dimensions = 1;
         if (o->boundary >= 0 || o->compat)
             return dcv_config_fail(c, o->compat ? "deblur.compat" : "deblur.boundary", "is not for traces");
-        if (o->lags.v[1] < o->lags.v[0] || (o->lags.v[1] - o->lags.v[0]) / o->sampling > 1e9)
+        if (o->lags.v[1] < o->lags.v[0])
             return dcv_config_fail(c, "deblur.lags", "[%g, %g]; expected the first and the last", o->lags.v[0],
                                    o->lags.v[1]);
     }
@@ -329,9 +330,18 @@ static dcv_status make_traces(deblur *d, const dcv_config *c, int threads)
                                      .iterations = o->method == DCV_ITERATIVE_SPIKES ? o->iterations : 0,
                                      .lag0 = o->lags.v[0],
                                      .lag1 = o->lags.v[1]};
+    if (!(fmax(fabs(o->lags.v[0]), fabs(o->lags.v[1])) / d->trace_spec.sampling <= MOST_LAG))
+        return dcv_config_fail(c, "deblur.lags", "[%g, %g] s are more than %g samples of %g s", o->lags.v[0],
+                               o->lags.v[1], MOST_LAG, d->trace_spec.sampling);
     d->n_lags = dcv_trace_lags(&d->trace_spec, &d->first_lag);
     d->trace = dcv_alloc((size_t)threads, sizeof *d->trace);
-    return d->trace ? DCV_OK : DCV_ENOMEM;
+    d->history = dcv_alloc((size_t)threads, sizeof *d->history);
+    if (!d->trace || !d->history)
+        return DCV_ENOMEM;
+    for (int t = 0; t < threads; t++)
+        if (!(d->history[t] = dcv_alloc((size_t)d->n_history, sizeof **d->history)))
+            return DCV_ENOMEM;
+    return DCV_OK;
 }
 
 static double object_gflop(const deblur *d)
@@ -365,12 +375,6 @@ static dcv_status open_all(deblur *d, const dcv_config *c, int threads)
                                d->s.all.channels);
     make_spec(d);
     d->n_history = is_lucy(o->method) || o->method == DCV_ITERATIVE_SPIKES ? o->iterations : 0;
-    d->history = dcv_alloc((size_t)threads, sizeof *d->history);
-    for (int t = 0; d->history && t < threads; t++)
-        if (!(d->history[t] = dcv_alloc((size_t)d->n_history, sizeof **d->history)))
-            return DCV_ENOMEM;
-    if (!d->history)
-        return DCV_ENOMEM;
     if (d->traces)
         DCV_TRY(make_traces(d, c, threads));
     solving_plan(&d->s, &d->base, object_gflop(d));
