@@ -137,7 +137,7 @@ double dcv_deblur_flop(const dcv_deblur_spec *spec, const dcv_psf *psf, bool onc
     const double n = (double)m[0] * (double)m[1] * (double)m[2], fft = 2.5 * n * log2(n + 1) * spec->channels;
     if (spec->method >= DCV_RICHARDSON_LUCY)
         return once ? 5 * fft : 4 * fft + 30 * n * spec->channels;
-    return once ? 7 * fft + (isnan(spec->regularisation) ? 70 * fft : 0) : 0;
+    return once ? 7 * fft + (cross_validates(spec) ? 70 * fft : 0) : 0;
 }
 
 /* Smooth lengths are transformed by our own loops (slab/lanes.c, their version first), which without fused

@@ -2,7 +2,14 @@
 #ifndef DCV_DEBLUR_SOLVER_H
 #define DCV_DEBLUR_SOLVER_H
 
+#include <math.h>
 #include "deconvoy/deblur.h"
+
+/* Is the regularisation found by cross-validation?  The inverse has a default, landweber none. */
+static inline bool cross_validates(const dcv_deblur_spec *s)
+{
+    return isnan(s->regularisation) && (s->method == DCV_WIENER || s->method == DCV_TIKHONOV);
+}
 
 typedef struct solver_ops {
     dcv_status (*make)(const dcv_deblur_spec *spec, const dcv_psf *psf, int comm, int threads, void **out);

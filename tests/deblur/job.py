@@ -262,6 +262,35 @@ run('other.yaml', says='deblur.psf.radius is not used: the PSF is of kind gaussi
 yaml('kind.yaml', 'deblur', 'kind.h5', input='row.h5')
 run('kind.yaml', want=78, says='deblur.psf.kind is missing')
 
+# Memory is asked for where it is held: a regularisation that is not looked for needs no spectrum of the data.
+def per_rank(**keys):
+    yaml('memory.yaml', 'deblur', 'memory.h5', input='blurred.h5', psf=motion, **keys)
+    done = subprocess.run([program, 'check', 'memory.yaml'], capture_output=True, text=True)
+    return ([line.split(', of')[0] for line in (done.stdout + done.stderr).split('\n') if 'memory per rank' in line] or ['?'])[0]
+
+
+given, found = per_rank(method='wiener', regularisation=0.1), per_rank(method='wiener')
+for how in ({'method': 'inverse'}, {'method': 'landweber', 'iterations': 5}):
+    check('memory of %s: %s, %s, %s' % (how, per_rank(**how), given, found), per_rank(**how) == given != found)
+
+# And no less of it than is taken, also for frames that are long along one axis.  (Sanitizers take memory of their own.)
+def peak_of(config):
+    p = os.posix_spawn(program, [program, 'run', config, '--fresh'], os.environ,
+                       file_actions=[(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)])
+    return os.wait4(p, 0)[2].ru_maxrss * 1024
+
+
+put('tiny.h5', image=np.ones((8, 8)))
+for shape in () if b'__asan_init' in read(program) else ((1000, 900), (150000, 12), (12, 150000), (3000000,)):
+    peak = []
+    for name in ('tiny.h5', 'long.h5'):
+        put('long.h5', image=np.arange(np.prod(shape), dtype='f4').reshape(shape))
+        yaml('long.yaml', 'deblur', 'long_out.h5', input=name, dimensions=len(shape), iterations=1, psf='{kind: gaussian, fwhm: 2}')
+        peak.append(peak_of('long.yaml'))
+    said = subprocess.run([program, 'check', 'long.yaml'], capture_output=True, text=True).stdout
+    want = 2 ** 20 * float(said.split('memory per rank: ')[1].split(' MiB')[0])
+    check('memory for %s: %.1f MiB, took %.1f' % (shape, want / 2 ** 20, (peak[1] - peak[0]) / 2 ** 20), peak[1] - peak[0] <= 1.02 * want + 2 ** 20)
+
 # What is refused, and how.
 put('flat.h5', psf=np.zeros((3, 3)))
 put('line.h5', image=np.ones(7))

@@ -58,7 +58,7 @@ static int64_t bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, int ranks,
     if (g.box_sums && !spec->skimage)
         n += (psf->size[0] + 1) * (psf->size[1] + 1) * (psf->size[2] + 1) * 8;
     if (!lucy)
-        return n + (isnan(spec->regularisation) ? spec->channels * spectrum : 0);
+        return n + (cross_validates(spec) ? spec->channels * spectrum : 0);
     n += object * (1 + (spec->method == DCV_RL_TV) + 2 * (spec->acceleration == DCV_BIGGS_ANDREWS));
     n += spec->stop == DCV_STOP_THINNING ? data : 0;
     return n + (spec->acceleration == DCV_WIENER_BUTTERWORTH ? spectrum + object : 0) + (spec->skimage ? spectrum : 0);

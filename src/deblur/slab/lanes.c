@@ -236,6 +236,12 @@ dcv_status lanes_new(int64_t m, lanes **out)
     return st;
 }
 
+/* Orders and twiddles; FFTW's tables where m has a large prime factor. */
+int64_t lanes_bytes(int64_t m)
+{
+    return lanes_smooth(m) ? m * (int64_t)(2 * sizeof(int64_t) + 3 * sizeof(real)) : m * (int64_t)(8 * sizeof(real));
+}
+
 void lanes_free(lanes *l)
 {
     if (!l)

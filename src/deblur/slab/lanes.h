@@ -25,6 +25,7 @@
 #define lanes_wave   N(lanes_wave)
 #define lanes_places N(lanes_places)
 #define lanes_run    N(lanes_run)
+#define lanes_bytes  N(lanes_bytes)
 
 enum { LANES_BACK = 1, LANES_FORWARD = 2 };
 
@@ -33,6 +34,9 @@ typedef struct lanes lanes;
 /* m >= 1.  DCV_ENOMEM. */
 dcv_status lanes_new(int64_t m, lanes **out) DCV_MUST_USE;
 void lanes_free(lanes *l); /* NULL is allowed */
+
+/* That lanes_new(m) holds, about. */
+int64_t lanes_bytes(int64_t m);
 
 /* Has m no prime factor beyond 7? */
 bool lanes_smooth(int64_t m);

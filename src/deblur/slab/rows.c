@@ -47,6 +47,14 @@ int64_t rows_room(int64_t m, bool many)
     return side_by_side(m, many) ? LANES * row + m * apart_of(m) : row;
 }
 
+int64_t rows_bytes(int64_t m, bool many)
+{
+    const int64_t turns = m / 2 + 1, fftw = 4 * m;
+    if (!side_by_side(m, many))
+        return fftw * (int64_t)sizeof(real);
+    return lanes_bytes(m % 2 ? m : m / 2) + 2 * turns * (int64_t)sizeof(real);
+}
+
 static dcv_status make_side_by_side(rows *r)
 {
     r->apart = apart_of(r->m);

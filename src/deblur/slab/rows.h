@@ -20,6 +20,7 @@
 #define rows_back    N(rows_back)
 #define rows_forward N(rows_forward)
 #define rows_plain   N(rows_plain)
+#define rows_bytes   N(rows_bytes)
 
 typedef struct rows rows;
 
@@ -32,8 +33,9 @@ static inline int64_t row_chunks(int64_t m)
     return (m / 2 + 1 + LANES - 1) / LANES;
 }
 
-int64_t rows_most(int64_t m, bool many); /* rows at a time */
-int64_t rows_room(int64_t m, bool many); /* reals that a thread needs */
+int64_t rows_most(int64_t m, bool many);  /* rows at a time */
+int64_t rows_room(int64_t m, bool many);  /* reals that a thread needs */
+int64_t rows_bytes(int64_t m, bool many); /* that rows_new() holds, about */
 
 /* Samples of row i, aligned to 64 bytes. */
 real *rows_at(const rows *r, real *room, int64_t i);

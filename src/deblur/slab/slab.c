@@ -95,7 +95,10 @@ int64_t slab_bytes(const slab_shape *shape, int ranks, int threads)
     const int p = ranks_of(shape, ranks);
     const int64_t round = p > 1 ? round_of(shape, p, threads) : 0;
     const int64_t each = rows_room(shape->m[2], many_rows(shape)) + plane_reals(shape) + 2 * line_reals(shape);
-    return (shape->channels * batches_of(shape) * step_of(most_part(shape->m[0], p)) + threads * each) *
+    const int64_t tables =
+        lanes_bytes(shape->m[0]) + lanes_bytes(shape->m[1]) + rows_bytes(shape->m[2], many_rows(shape));
+    return tables +
+           (shape->channels * batches_of(shape) * step_of(most_part(shape->m[0], p)) + threads * each) *
                (int64_t)sizeof(real) +
            round * shape->m[0] * PAIR_BYTES + shape->channels * (shape->m[0] + batches_of(shape)) * SLAB_SUMS * 8;
 }
