@@ -17,7 +17,7 @@ typedef struct dcv_value {
     dcv_dtype type;       /* DCV_F32; DCV_I64 for integers and bools */
     dcv_dims dims;        /* of one picture */
     const void *constant; /* row-major float or int64_t, if known at build; else NULL */
-    const char *stored;   /* element type of a constant of the file; else NULL */
+    const char *stored;   /* element type of a constant of the file or a graph input; else NULL */
     int producer;         /* node, or -1: graph input or constant */
     int n_use, *use;      /* nodes that read it, each once, in order */
     bool batched;         /* depends on a graph input, so that each picture has its own */
@@ -63,6 +63,9 @@ dcv_status dcv_graph_new(const dcv_model *m, const dcv_dims *input, int n_input,
 dcv_status dcv_graph_new_at(const dcv_model *m, const dcv_dims *input, int n_input, int *failed,
                             dcv_graph **out) DCV_MUST_USE;
 void dcv_graph_free(dcv_graph *g);
+
+/* Is a node's operator one of ours, or an If, which goes when its condition is known? */
+bool dcv_graph_knows(const dcv_model_node *n);
 
 /* The shape of graph input i, batch 1, with override (model.input_shape, [C,H,W] or any trailing extents;
  * NULL: none) put in; -1 remains where nothing says. DCV_ECONFIG if the override contradicts the file. */

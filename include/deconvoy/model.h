@@ -31,7 +31,7 @@ typedef enum dcv_attr_type {
     DCV_ATTR_STRING,
     DCV_ATTR_STRINGS,
     DCV_ATTR_TENSOR,
-    DCV_ATTR_OTHER /* graphs, sparse tensors, types: kept by name only */
+    DCV_ATTR_OTHER /* graphs of Loop and the like, sparse tensors, types: kept by name only */
 } dcv_attr_type;
 
 typedef struct dcv_attr {
@@ -47,6 +47,7 @@ typedef struct dcv_attr {
 typedef struct dcv_model_node {
     const char *name;        /* "" if the file has none */
     const char *op, *domain; /* domain "" is ONNX's own */
+    int opset;               /* of the ONNX domain; 0: the model's */
     int n_in, n_out, n_attr;
     const char *const *in; /* "" where an optional input is left out */
     const char *const *out;
@@ -77,7 +78,8 @@ typedef struct dcv_model {
     void *own;         /* private: mappings and arena */
 } dcv_model;
 
-/* Read a model.  DCV_ENOINPUT; DCV_EDATA for a broken, cyclic or oversized one, no opset, external
+/* Read a model.  Functions of its own are inlined; both branches of an If are among the nodes, and their outputs are its
+ * inputs after the condition.  DCV_ENOINPUT; DCV_EDATA for a broken, cyclic or oversized one, no opset, external
  * data outside the model's folder; opsets newer than known are accepted. */
 dcv_status dcv_model_open(const char *file, dcv_model **out) DCV_MUST_USE;
 void dcv_model_free(dcv_model *m);

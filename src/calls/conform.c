@@ -63,7 +63,7 @@ static void set_operator(answer *a, const dcv_model *m, int node)
 static int unknown_node(const dcv_model *m)
 {
     for (int i = 0; i < m->n_node; i++)
-        if (*m->node[i].domain || !dcv_op_find(m->node[i].op))
+        if (!dcv_graph_knows(&m->node[i]))
             return i;
     return -1;
 }

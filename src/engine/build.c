@@ -15,6 +15,8 @@ typedef struct builder {
     dcv_arena *arena; /* becomes g->own */
     names names;
     bool *needed; /* model nodes that some output needs */
+    bool *added;  /* those that have been dealt with */
+    int **maker;  /* [node][input] the model node that makes it, -1: none does */
     bool *wanted; /* [m->n_out] outputs that are not left out; the caller's */
     int failed;   /* model node that is not supported, -1: none */
     int64_t fold_left;
@@ -55,22 +57,58 @@ static dcv_status add_value(builder *b, const char *name, int *out)
     return DCV_OK;
 }
 
+static bool is_if(const dcv_model_node *n)
+{
+    return !*n->domain && !strcmp(n->op, "If");
+}
+
 static dcv_status sizes(builder *b)
 {
     const dcv_model *m = b->m;
-    size_t n = (size_t)m->n_in + (size_t)m->n_const, slots = 16;
-    for (int i = 0; i < m->n_node; i++)
+    size_t n = (size_t)m->n_in + (size_t)m->n_const, slots = 16, n_node = (size_t)m->n_node;
+    for (int i = 0; i < m->n_node; i++) {
         n += (size_t)m->node[i].n_out;
+        n_node += is_if(&m->node[i]) ? (size_t)m->node[i].n_out : 0; /* an Identity each */
+    }
     if (n > INT32_MAX / 4)
         return dcv_fail(DCV_EDATA, "%zu values; at most 2^29 are supported", n);
     while (slots < 2 * n + 2)
         slots *= 2;
     b->names.n = slots;
     b->names.slot = dcv_alloc(slots, sizeof *b->names.slot);
-    b->needed = dcv_alloc((size_t)m->n_node, sizeof *b->needed);
+    b->needed = dcv_alloc((size_t)m->n_node + 1, sizeof *b->needed);
+    b->added = dcv_alloc((size_t)m->n_node + 1, sizeof *b->added);
+    b->maker = dcv_arena_alloc(b->arena, (size_t)m->n_node + 1, sizeof *b->maker);
     b->g->value = dcv_arena_alloc(b->arena, n + 1, sizeof *b->g->value);
-    b->g->node = dcv_arena_alloc(b->arena, (size_t)m->n_node + 1, sizeof *b->g->node);
-    return b->names.slot && b->needed && b->g->value && b->g->node ? DCV_OK : DCV_ENOMEM;
+    b->g->node = dcv_arena_alloc(b->arena, n_node + 1, sizeof *b->g->node);
+    return b->names.slot && b->needed && b->added && b->maker && b->g->value && b->g->node ? DCV_OK : DCV_ENOMEM;
+}
+
+/* From node `last` on down: what makes the inputs of needed nodes is needed.  Of an If only the condition, until it is
+ * known. */
+static void spread_need(builder *b, int last)
+{
+    for (int i = last; i >= 0; i--) {
+        const dcv_model_node *n = &b->m->node[i];
+        for (int k = 0; b->needed[i] && k < (is_if(n) ? 1 : n->n_in); k++)
+            if (b->maker[i][k] >= 0)
+                b->needed[b->maker[i][k]] = true;
+    }
+}
+
+static dcv_status find_makers(builder *b)
+{
+    for (int i = 0; i < b->m->n_node; i++) {
+        const dcv_model_node *n = &b->m->node[i];
+        b->maker[i] = dcv_arena_alloc(b->arena, (size_t)n->n_in + 1, sizeof **b->maker);
+        if (!b->maker[i])
+            return DCV_ENOMEM;
+        for (int k = 0; k < n->n_in; k++) {
+            const int v = *n->in[k] ? find(b, n->in[k]) : -1;
+            b->maker[i][k] = v >= 0 ? b->g->value[v].producer : -1;
+        }
+    }
+    return DCV_OK;
 }
 
 /* Node that makes each name, by the same table of names (filled with outputs only and cleared again). */
@@ -78,10 +116,8 @@ static dcv_status mark_needed(builder *b)
 {
     const dcv_model *m = b->m;
     dcv_graph *g = b->g;
-    int *maker = dcv_alloc((size_t)m->n_node + 1, sizeof *maker), n = 0;
+    int n = 0;
     dcv_status st = DCV_OK;
-    if (!maker)
-        return DCV_ENOMEM;
     for (int i = 0; i < m->n_node; i++)
         for (int j = 0; j < m->node[i].n_out; j++) {
             int v = 0;
@@ -93,19 +129,19 @@ static dcv_status mark_needed(builder *b)
         if (v >= 0)
             b->needed[g->value[v].producer] = true;
     }
-    for (int i = m->n_node - 1; i >= 0; i--)
-        for (int k = 0; b->needed[i] && k < m->node[i].n_in; k++) {
-            const int v = *m->node[i].in[k] ? find(b, m->node[i].in[k]) : -1;
-            if (v >= 0)
-                b->needed[g->value[v].producer] = true;
-        }
+    DCV_TRY_DONE(st, find_makers(b));
+    spread_need(b, m->n_node - 1);
 done:
     n = g->n_value;
     memset(g->value, 0, (size_t)n * sizeof *g->value);
     memset(b->names.slot, 0, b->names.n * sizeof *b->names.slot);
     g->n_value = 0;
-    dcv_free(maker);
     return st;
+}
+
+static int opset_of(const dcv_model *m, const dcv_model_node *from)
+{
+    return from->opset ? from->opset : m->opset;
 }
 
 static dcv_status unsupported(const dcv_model *m, const dcv_model_node *from, const char *name)
@@ -119,7 +155,7 @@ static dcv_status unsupported(const dcv_model *m, const dcv_model_node *from, co
         known[n] = op->name;
     near = dcv_nearest(from->op, known, n);
     return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\": operator %s (opset %d) is not supported%s%s", name, from->op,
-                    m->opset, near ? "; nearest known: " : "", near ? near : "");
+                    opset_of(m, from), near ? "; nearest known: " : "", near ? near : "");
 }
 
 /* Operators that opsets before 7 have had in the same meaning, or with attributes that say where it differs (which are
@@ -282,22 +318,10 @@ static bool known_now(const dcv_graph *g, const dcv_node *nd)
     return true;
 }
 
-static dcv_status add_node(builder *b, const dcv_model_node *from)
+/* Fold the node, which is last, or count it in. */
+static dcv_status settle(builder *b, dcv_node *nd)
 {
     dcv_graph *g = b->g;
-    dcv_node *nd = &g->node[g->n_node];
-    const char *name = name_of(from);
-    *nd = (dcv_node){.name = name, .opset = b->m->opset, .source = from, .n_in = from->n_in, .n_out = from->n_out};
-    nd->op = *from->domain ? NULL : dcv_op_find(from->op);
-    if (!nd->op)
-        return unsupported(b->m, from, name);
-    if (!is_as_old(from->op, b->m->opset))
-        return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\": operator %s of opset %d is not supported; opset 7 or newer is",
-                        name, from->op, b->m->opset);
-    DCV_TRY(join_inputs(b, nd)); /* first: empty names at the end are no inputs */
-    DCV_TRY(count_ends(nd));
-    DCV_TRY(dcv_attr_read(nd->op, from, name, b->m->opset, b->arena, &nd->attr));
-    DCV_TRY(make_outputs(b, nd));
     DCV_TRY(infer(b, nd));
     if (known_now(g, nd))
         return dcv_fold(g, nd, b->arena, &b->fold_left); /* the node itself is forgotten */
@@ -306,6 +330,104 @@ static dcv_status add_node(builder *b, const dcv_model_node *from)
         g->value[nd->out[j]].batched = true;
     }
     g->n_node++;
+    return DCV_OK;
+}
+
+static dcv_status add_node(builder *b, const dcv_model_node *from)
+{
+    dcv_graph *g = b->g;
+    dcv_node *nd = &g->node[g->n_node];
+    const char *name = name_of(from);
+    const int opset = opset_of(b->m, from);
+    *nd = (dcv_node){.name = name, .opset = opset, .source = from, .n_in = from->n_in, .n_out = from->n_out};
+    nd->op = *from->domain ? NULL : dcv_op_find(from->op);
+    if (!nd->op)
+        return unsupported(b->m, from, name);
+    if (!is_as_old(from->op, opset))
+        return dcv_fail(DCV_EUNSUPPORTED, "node \"%s\": operator %s of opset %d is not supported; opset 7 or newer is",
+                        name, from->op, opset);
+    DCV_TRY(join_inputs(b, nd)); /* first: empty names at the end are no inputs */
+    DCV_TRY(count_ends(nd));
+    DCV_TRY(dcv_attr_read(nd->op, from, name, opset, b->arena, &nd->attr));
+    DCV_TRY(make_outputs(b, nd));
+    return settle(b, nd);
+}
+
+/* --- If: the nodes of the branch that its condition, a constant, chooses ------------------------------------------ */
+
+static dcv_status condition_of(const builder *b, const dcv_model_node *from, bool *is)
+{
+    *is = false;
+    const int v = find(b, from->in[0]);
+    const dcv_value *c = v >= 0 ? &b->g->value[v] : NULL;
+    if (!c || !c->constant)
+        return dcv_fail(DCV_EUNSUPPORTED,
+                        "node \"%s\" (If): its condition depends on the input; only what is constant or follows from "
+                        "shapes is supported",
+                        name_of(from));
+    if (dcv_count(&c->dims) != 1)
+        return dcv_fail(DCV_EDATA, "node \"%s\" (If): the condition is no single truth value", name_of(from));
+    *is = c->type == DCV_F32 ? *(const float *)c->constant != 0 : *(const int64_t *)c->constant != 0;
+    return DCV_OK;
+}
+
+/* Output j of an If is value `in`. */
+static dcv_status add_identity(builder *b, const dcv_model_node *from, int j, int in)
+{
+    dcv_node *nd = &b->g->node[b->g->n_node];
+    int *ends = dcv_arena_alloc(b->arena, 2, sizeof *ends);
+    if (!ends)
+        return DCV_ENOMEM;
+    ends[0] = in;
+    *nd = (dcv_node){.name = name_of(from),
+                     .op = dcv_op_find("Identity"),
+                     .opset = opset_of(b->m, from),
+                     .source = from,
+                     .in = ends,
+                     .n_in = 1,
+                     .out = ends + 1,
+                     .n_out = 1};
+    DCV_TRY(add_value(b, from->out[j], &ends[1]));
+    return settle(b, nd);
+}
+
+static dcv_status add_nodes(builder *b, int before);
+
+static dcv_status add_if(builder *b, int i)
+{
+    const dcv_model_node *from = &b->m->node[i];
+    bool is;
+    if (from->n_in != 1 + 2 * from->n_out)
+        return dcv_fail(DCV_EDATA, "node \"%s\" (If): %d inputs; a condition and two branches are expected",
+                        name_of(from), from->n_in);
+    DCV_TRY(condition_of(b, from, &is));
+    const int first = is ? 1 : 1 + from->n_out;
+    for (int j = 0; j < from->n_out; j++)
+        if (b->maker[i][first + j] >= 0)
+            b->needed[b->maker[i][first + j]] = true;
+    spread_need(b, i - 1);
+    DCV_TRY(add_nodes(b, i));
+    b->failed = i;
+    for (int j = 0; j < from->n_out; j++) {
+        const int v = *from->in[first + j] ? find(b, from->in[first + j]) : -1;
+        if (*from->out[j] && v < 0)
+            return dcv_fail(DCV_EDATA, "node \"%s\" (If): output %d of a branch is made by no node", name_of(from), j);
+        if (*from->out[j])
+            DCV_TRY(add_identity(b, from, j, v));
+    }
+    return DCV_OK;
+}
+
+/* All needed nodes before one. */
+static dcv_status add_nodes(builder *b, int before)
+{
+    for (int i = 0; i < before; i++) {
+        if (!b->needed[i] || b->added[i])
+            continue;
+        b->failed = i;
+        b->added[i] = true;
+        DCV_TRY(is_if(&b->m->node[i]) ? add_if(b, i) : add_node(b, &b->m->node[i]));
+    }
     return DCV_OK;
 }
 
@@ -348,6 +470,7 @@ static dcv_status add_inputs(builder *b, const dcv_dims *input)
         dcv_value *v = &g->value[g->in[i]];
         DCV_TRY(input_dims(b->m, i, input ? &input[i] : NULL, &v->dims));
         v->type = is_float(b->m->in[i].elem_type) ? DCV_F32 : DCV_I64;
+        v->stored = b->m->in[i].elem_type ? b->m->in[i].elem_name : NULL;
         v->batched = true;
     }
     return DCV_OK;
@@ -539,11 +662,7 @@ static dcv_status build(builder *b, const dcv_dims *input, int n_input)
     DCV_TRY(mark_needed(b));
     DCV_TRY(add_inputs(b, input));
     DCV_TRY(add_constants(b));
-    for (int i = 0; i < b->m->n_node; i++)
-        if (b->needed[i]) {
-            b->failed = i;
-            DCV_TRY(add_node(b, &b->m->node[i]));
-        }
+    DCV_TRY(add_nodes(b, b->m->n_node));
     b->failed = -1;
     DCV_TRY(add_outputs(b));
     DCV_TRY(compact(b));
@@ -554,9 +673,9 @@ static dcv_status build(builder *b, const dcv_dims *input, int n_input)
     return DCV_OK;
 }
 
-static bool is_known(const dcv_model_node *from)
+bool dcv_graph_knows(const dcv_model_node *from)
 {
-    return !*from->domain && dcv_op_find(from->op);
+    return !*from->domain && (dcv_op_find(from->op) || is_if(from));
 }
 
 /* Leave out the outputs that need the node that failed, or an operator that is unknown, and the nodes that make nothing
@@ -569,7 +688,7 @@ static bool leave_out(const builder *failed)
     memset(b.names.slot, 0, b.names.n * sizeof *b.names.slot);
     b.g->n_value = 0;
     for (int i = 0, v = 0; lost && i < m->n_node; i++) {
-        lost[i] = i == b.failed || !is_known(&m->node[i]);
+        lost[i] = i == b.failed || !dcv_graph_knows(&m->node[i]);
         for (int k = 0; !lost[i] && k < m->node[i].n_in; k++) {
             v = *m->node[i].in[k] ? find(&b, m->node[i].in[k]) : -1;
             lost[i] = v >= 0 && lost[b.g->value[v].producer];
@@ -607,6 +726,7 @@ static dcv_status try_graph(const dcv_model *m, const dcv_dims *input, int n_inp
         *again = st == DCV_EUNSUPPORTED && b.failed >= 0 && leave_out(&b);
         dcv_free(b.names.slot);
         dcv_free(b.needed);
+        dcv_free(b.added);
     }
     if (st != DCV_OK)
         dcv_arena_free(arena);

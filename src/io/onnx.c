@@ -168,8 +168,9 @@ static dcv_status read_attrs(dcv_model *m, const Onnx__NodeProto *p, dcv_model_n
     return DCV_OK;
 }
 
-static dcv_status read_nodes(dcv_model *m, const Onnx__GraphProto *g)
+static dcv_status read_nodes(dcv_model *m, const dcv_onnx_flat *flat)
 {
+    const Onnx__GraphProto *g = flat->graph;
     m->n_node = (int)g->n_node;
     m->node = array(m, g->n_node, sizeof *m->node);
     if (!m->node)
@@ -180,6 +181,7 @@ static dcv_status read_nodes(dcv_model *m, const Onnx__GraphProto *g)
         m->node[i] = (dcv_model_node){.name = text(p->name),
                                       .op = text(p->op_type),
                                       .domain = domain(p->domain),
+                                      .opset = flat->opset ? flat->opset[i] : m->opset,
                                       .n_in = (int)p->n_input,
                                       .n_out = (int)p->n_output,
                                       .in = (const char *const *)p->input,
@@ -314,11 +316,13 @@ static dcv_status read_model(dcv_model *m, dcv_onnx_files *files)
     const void *unpacked;
     DCV_TRY(unpack_model(m, dcv_onnx_files_main(files), &unpacked));
     const Onnx__ModelProto *p = unpacked;
+    dcv_onnx_flat flat;
     DCV_TRY(read_header(m, p));
-    DCV_TRY(read_constants(m, p->graph));
-    DCV_TRY(read_inputs(m, p->graph));
-    DCV_TRY(read_outputs(m, p->graph));
-    DCV_TRY(read_nodes(m, p->graph));
+    DCV_TRY(dcv_onnx_inline(p, m->opset, arena(m), &flat));
+    DCV_TRY(read_constants(m, flat.graph));
+    DCV_TRY(read_inputs(m, flat.graph));
+    DCV_TRY(read_outputs(m, flat.graph));
+    DCV_TRY(read_nodes(m, &flat));
     DCV_TRY(dcv_onnx_order(m));
     m->sha256 = dcv_onnx_files_sha256(files);
     m->bytes = dcv_onnx_files_bytes(files);

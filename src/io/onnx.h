@@ -3,6 +3,7 @@
  * onnx_file    the model's file and its external data, mapped and hashed
  * onnx_wire    the file without weights and unknown fields, unpacked by protobuf-c
  * onnx_tensor  TensorProto -> dcv_const
+ * onnx_inline  functions and branches laid out flat
  * onnx_names   name -> number
  * onnx_order   topological order
  * onnx         all of it together: dcv_model
@@ -57,6 +58,16 @@ dcv_status dcv_onnx_tensor(dcv_onnx_files *f, const Onnx__TensorProto *t, dcv_co
 
 /* "float", "int64" ... ; "undefined" for 0 and unknown numbers. */
 const char *dcv_onnx_elem_name(int data_type);
+
+/* A graph without functions or graphs of If inside (those of Loop and others stay where they are).  If(condition) becomes
+ * If(condition, then..., else...), n_output of each, whose nodes stand before it. */
+typedef struct dcv_onnx_flat {
+    const Onnx__GraphProto *graph;
+    const int *opset; /* of each node; NULL: the model's */
+} dcv_onnx_flat;
+
+/* Lay out p, whose opset of the ONNX domain is opset.  What is new is in arena, the rest p's.  DCV_EDATA. */
+dcv_status dcv_onnx_inline(const Onnx__ModelProto *p, int opset, dcv_arena *arena, dcv_onnx_flat *out) DCV_MUST_USE;
 
 /* A map from names to numbers >= 0.  Names are borrowed. */
 typedef struct dcv_onnx_names dcv_onnx_names;

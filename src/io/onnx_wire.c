@@ -3,7 +3,8 @@
  * protobuf-c copies every bytes field, and keeps copies of unknown ones.  So the message is first
  * rewritten: only fields that the subset has, and in place of tensor data its offset and length
  * in the file.  What remains is small, and protobuf-c unpacks it.  The rewriting walks along the
- * message descriptors, which have no recursion: depth is bounded by the format.
+ * message descriptors; graphs lie in attributes of nodes, so depth is bounded here:
+ * those that are too deep are left out.
  *
  * Wire format: https://protobuf.dev/programming-guides/encoding
  */
@@ -16,6 +17,7 @@
 #define FIRST_OWN_FIELD 1000              /* not ONNX's: never taken from a file */
 #define MOST_BYTES      ((size_t)1 << 30) /* of structure, unpacked */
 #define PADDED          5                 /* bytes of a length that is filled in later */
+#define MOST_DEPTH      100 /* of messages in messages: graphs three deep in graphs; what is deeper is dropped */
 
 enum { VARINT = 0, FIXED64 = 1, DELIMITED = 2, FIXED32 = 5 };
 
@@ -23,6 +25,7 @@ typedef struct {
     const uint8_t *in; /* the file */
     uint8_t *out;
     size_t n, room;
+    int depth;
 } rewriter;
 
 typedef struct {
@@ -190,7 +193,9 @@ static dcv_status put_message(rewriter *w, const ProtobufCMessageDescriptor *d, 
     size_t tag = varint_encode((uint64_t)it->number << 3 | DELIMITED, head);
     DCV_TRY(put(w, head, tag + PADDED));
     size_t body = w->n;
+    w->depth++;
     DCV_TRY(rewrite(w, d, it->lo, it->hi));
+    w->depth--;
     size_t n = w->n - body;
     for (int i = 0; i < PADDED; i++, n >>= 7)
         w->out[body - PADDED + i] = (uint8_t)((n & 0x7f) | (i < PADDED - 1 ? 0x80 : 0));
@@ -205,6 +210,8 @@ static dcv_status put_field(rewriter *w, const ProtobufCMessageDescriptor *d, co
                         d->short_name, f->name, it->wire);
     if (is_tensor_data(d, f))
         return put_span(w, it);
+    if (d == &onnx__attribute_proto__descriptor && f->type == PROTOBUF_C_TYPE_MESSAGE && w->depth > MOST_DEPTH)
+        return DCV_OK;
     if (f->type == PROTOBUF_C_TYPE_MESSAGE)
         return put_message(w, f->descriptor, it);
     if (f->type == PROTOBUF_C_TYPE_STRING)

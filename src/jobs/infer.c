@@ -294,6 +294,7 @@ static dcv_status declare_latent(infer *job, dcv_store *s, int k)
 {
     const char *input = job->on.net.model->in[k].name;
     dcv_dims dims = job->on.net.dims[k];
+    dims.n = dims.n ? dims.n : 1; /* a number without axes: one for each item */
     dims.d[0] = job->on.base.n_items;
     char *name = dcv_result_name(input);
     char *path = !name                   ? NULL

@@ -22,3 +22,7 @@ if(DCV_SYSTEM_PYTHON3)
            /usr/share/libonnx-testdata/data ${CMAKE_CURRENT_SOURCE_DIR}/calls/conform_out_of_scope.txt)
   set_tests_properties(calls/conform PROPERTIES LABELS unit TIMEOUT 300 SKIP_RETURN_CODE 77)
 endif()
+
+# What ONNX's own cases leave out.
+add_test(NAME calls/conform_own COMMAND deconvoy conform ${CMAKE_SOURCE_DIR}/tests/golden/cases)
+set_tests_properties(calls/conform_own PROPERTIES LABELS golden TIMEOUT 60 PASS_REGULAR_EXPRESSION "\n9 passed, 0 failed, 0 unsupported\n")

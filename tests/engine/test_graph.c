@@ -465,6 +465,22 @@ static void test_input_dims(void)
     CHECK_FAILS(dcv_graph_input_dims(&m, 0, NULL, &d), DCV_EDATA, "has no shape in the file");
 }
 
+/* An If goes where its condition is known; where it is not, the message says so. */
+static void test_if(void)
+{
+    const dcv_dims x = {1, {4}}, pair = {2, {2, 3}};
+    dcv_model *m;
+    dcv_graph *g;
+    CHECK_OK(dcv_model_open(DCV_SOURCE_DIR "/tests/golden/cases/if_input/model.onnx", &m));
+    CHECK_FAILS(dcv_graph_new(m, &x, 1, &g), DCV_EUNSUPPORTED, "node \"y\" (If): its condition depends on the input");
+    dcv_model_free(m);
+    CHECK_OK(dcv_model_open(DCV_SOURCE_DIR "/tests/golden/cases/if_constant/model.onnx", &m));
+    CHECK_OK(dcv_graph_new(m, &pair, 1, &g));
+    CHECK(m->n_node == 4 && g->n_node == 3 && dcv_graph_find(g, "y/then/b") >= 0 && dcv_graph_find(g, "y/else/a") < 0);
+    dcv_graph_free(g);
+    dcv_model_free(m);
+}
+
 int main(void)
 {
     static const char *const nets[] = {"alexnet",       "zfnet",    "vgg16",    "googlenet",    "inception_v3",
@@ -489,6 +505,7 @@ int main(void)
     test_layers();
     test_messages();
     test_left_out();
+    test_if();
     test_input_dims();
     if (check_data_dir())
         test_squeezenet(check_data_dir());

@@ -109,6 +109,18 @@ def refused():
     run("two", "model: {file: two.onnx}\n" + latent % "count: 2", 0, 78, '"latent"')
 
 
+def scalar():
+    """An input of no axes gets one number for each item; an output of none has one."""
+    onnx_file.write("scalar.onnx", [("Mul", ["x", "s"], ["y"], {}), ("ReduceSum", ["y"], ["total"], {"keepdims": 0})], {},
+                    {"x": ["N", 3], "s": []}, {"y": ["N", 3], "total": []})
+    run("scalar", "model: {file: scalar.onnx}\ninfer: {latent: {count: 5}}\n")
+    with h5py.File("scalar.h5", "r") as f:
+        x, s, y, total = (f["/infer/" + k][:] for k in ("latent", "latent_s", "y", "total"))
+    v.check(x.shape == (5, 3) and s.shape == (5,) and len(np.unique(s)) == 5, "a number for each item", s)
+    v.near("times a number", y, x * s[:, None], 1e-6)
+    v.near("their sum", total, y.sum(1), 1e-5)
+
+
 def main():
     shutil.rmtree(WORK, ignore_errors=True)
     os.makedirs(WORK)
@@ -116,6 +128,7 @@ def main():
     write_generator()
     drawn()
     refused()
+    scalar()
     return v.end()
 
 

@@ -4,6 +4,7 @@
  * The signal of a greatest or least value goes to whoever has it, in equal shares (as PyTorch's amax does).
  */
 #include <math.h>
+#include <string.h>
 #include "engine/ops/pool.h"
 
 typedef enum kind { MEAN, SUM, MAX, MIN, PROD, L1, L2, SUM_SQUARE, LOG_SUM, LOG_SUM_EXP } kind;
@@ -12,6 +13,7 @@ typedef struct reduce_attr {
     dcv_ints axes;
     int64_t keepdims, noop_with_empty_axes;
     unsigned mask; /* axes that go */
+    bool truths;   /* of truth values: the greatest of none is false, the least true */
 } reduce_attr;
 
 static const dcv_field fields[] = {{"axes", DCV_FIELD_INTS, DCV_AT(reduce_attr, axes), .help = "axes to reduce"},
@@ -37,6 +39,7 @@ static dcv_status shape(const dcv_shape_io *io)
             y.d[y.n++] = x->d[i];
         else if (a->keepdims)
             y.d[y.n++] = 1;
+    a->truths = io->x[0]->stored && !strcmp(io->x[0]->stored, "bool");
     io->y[0].type = io->x[0]->type;
     io->y[0].dims = y;
     return DCV_OK;
@@ -65,6 +68,7 @@ static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, 
 /* A picture in its layout: where coordinate i of an axis leads. */
 typedef struct source {
     kind kind;
+    bool truths;
     dcv_dims d;
     int64_t stride[DCV_MAX_RANK];
     int64_t block, block_step; /* of axis 1 */
@@ -77,8 +81,10 @@ static int64_t step(const source *s, int axis, int64_t i)
     return axis == 1 && s->block > 1 ? i / s->block * s->block_step + i % s->block : i * s->stride[axis];
 }
 
-static double start(kind k)
+static double start(kind k, bool truths)
 {
+    if (truths && (k == MAX || k == MIN))
+        return k == MIN;
     return k == MAX || k == LOG_SUM_EXP ? -INFINITY : k == MIN ? INFINITY : k == PROD;
 }
 
@@ -128,7 +134,7 @@ static double gather_over(const source *s, int axis, const float *x, double so_f
 
 static float reduced(const source *s, const float *x)
 {
-    return (float)finished(s->kind, gather_over(s, 0, x, start(s->kind)), s->n);
+    return (float)finished(s->kind, gather_over(s, 0, x, start(s->kind, s->truths)), s->n);
 }
 
 /* One number, in row-major order, for each cell of the axes that stay. */
@@ -149,6 +155,7 @@ static source source_of(kind k, const reduce_attr *a, const dcv_blob *x)
 {
     const int64_t b = x->dims->n >= 3 ? x->block : 1;
     source s = {.kind = k,
+                .truths = a->truths,
                 .d = *x->dims,
                 .block = b,
                 .block_step = dcv_blob_shape_of(x->dims, x->block).cells * b,
@@ -211,6 +218,7 @@ static void forward(kind k, const dcv_node *nd, const dcv_io *io)
 /* Whole numbers, in shape arithmetic: exact. */
 static dcv_status fold(kind k, const dcv_fold_io *io)
 {
+    const bool truths = ((const reduce_attr *)io->node->attr)->truths;
     const unsigned mask = ((const reduce_attr *)io->node->attr)->mask;
     const dcv_dims *d = &io->x[0]->dims;
     const int64_t *x = io->x[0]->constant, n = dcv_count(d), n_y = dcv_count(&io->y[0].dims);
@@ -225,7 +233,7 @@ static dcv_status fold(kind k, const dcv_fold_io *io)
                         io->node->op->name);
     int64_t at[DCV_MAX_RANK] = {0}, *y = io->to[0];
     for (int64_t i = 0; i < n_y; i++)
-        y[i] = k == MAX ? INT64_MIN : k == MIN ? INT64_MAX : k == PROD;
+        y[i] = k == MAX ? (truths ? 0 : INT64_MIN) : k == MIN ? (truths ? 1 : INT64_MAX) : k == PROD;
     for (int64_t i = 0; i < n; i++) {
         int64_t o = 0;
         for (int a = 0; a < d->n; a++)

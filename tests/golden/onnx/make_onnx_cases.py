@@ -289,6 +289,25 @@ def patched(m, old, new):
     return b.replace(old, new)
 
 
+def calls(*functions):
+    """A model that calls F0; each function: (inputs, names of the operators of its nodes, of the same domain or none)."""
+    m = model([h.make_node("F0", ["x"], ["y"], name="call", domain="own")])
+    m.opset_import.append(h.make_opsetid("own", 1))
+    for i, (ins, ops) in enumerate(functions):
+        names = ["v", *("t%d" % k for k in range(len(ops) - 1)), "w"]
+        nodes = [h.make_node(op, [a], [b], domain="own" if op[0] == "F" else "") for op, a, b in zip(ops, names, names[1:])]
+        m.functions.append(h.make_function("own", "F%d" % i, ins, ["w"], nodes, m.opset_import))
+    return m
+
+
+def choice(then=1, other=1, ins=(), **attributes):
+    """An If whose branches have so many outputs."""
+    def branch(n):
+        return h.make_graph([relu("x", "b%d" % k) for k in range(n)], "branch", list(ins), [info("b%d" % k) for k in range(n)])
+    branches = {"then_branch": branch(then), "else_branch": branch(other)}
+    return model([h.make_node("If", ["c"], ["y"], name="fork", **{**branches, **attributes})], inits=[raw("c", T.BOOL, [], b"\1")])
+
+
 def bad():
     one = struct.pack("<f", 1)
     whole = model(inits=[raw("w", T.FLOAT, [64], one * 64)]).SerializeToString()
@@ -299,6 +318,13 @@ def bad():
         "twice": (model([relu(), relu("x", "y", "again")]), "data", "node again (Relu): makes a value that is there already: y"),
         "twice_input": (model([relu(), relu("y", "x", "again")]), "data", "node again (Relu): makes a value that is there already: x"),
         "nothing": (model([relu("q", "y", "")]), "data", "node #0 (Relu): reads a value that nothing makes: q"),
+        "function_recursive": (calls((["v"], ["F1"]), (["v"], ["Relu", "F0"])), "data", "more than 64 deep in each other"),
+        "function_many": (calls(*[(["v"], ["F%d" % (k + 1)] * 8) for k in range(7)], (["v"], ["Relu"] * 8)), "data",
+                          "more than 1048576 nodes once functions are inlined"),
+        "function_inputs": (calls(([], ["Relu"])), "data", "node call (F0): more inputs or outputs than the function has"),
+        "if_no_branch": (choice(else_branch=1), "data", "node fork (If): a branch is missing"),
+        "if_outputs": (choice(other=2), "data", "node fork (If): a branch has inputs, or another number of outputs"),
+        "if_inputs": (choice(ins=[info("q")]), "data", "node fork (If): a branch has inputs, or another number of outputs"),
         "no_outputs": (model([relu(), h.make_node("Relu", ["x"], [], name="mute")]), "data", "node mute (Relu): has no outputs"),
         "no_graph_outputs": (model(outs=[]), "data", "the graph has no outputs"),
         "no_such_output": (model(outs=[info("z")]), "data", "output z: nothing makes it"),
