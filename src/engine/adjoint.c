@@ -2,6 +2,7 @@
 #include "engine/adjoint.h"
 
 #include <string.h>
+#include "engine/adjoint_depthwise.h"
 #include "engine/tile.h"
 #include "engine/transposed.h"
 #include "engine/vector.h"
@@ -204,6 +205,8 @@ static dcv_adjoint_kind choose(const dcv_backend *back, const dcv_conv_desc *d, 
 {
     if (d->transposed)
         return DCV_ADJOINT_MIRROR;
+    if (dcv_adjoint_depthwise_takes(d))
+        return DCV_ADJOINT_DEPTHWISE;
     if (has_own(back)) {
         if (dcv_adjoint_narrow_takes(d))
             return DCV_ADJOINT_NARROW;
@@ -239,6 +242,14 @@ static void by_narrow(dcv_adjoint *a)
     a->scratch_bytes = dcv_adjoint_narrow_scratch_bytes(&a->narrow);
 }
 
+static void by_depthwise(dcv_adjoint *a)
+{
+    a->gy_block = a->gx_block = a->back->block();
+    a->adds = true;
+    a->packed_bytes = dcv_adjoint_depthwise_packed_bytes(&a->d, a->gx_block);
+    a->scratch_bytes = dcv_adjoint_depthwise_scratch_bytes(&a->d, a->gx_block);
+}
+
 static dcv_status plan(dcv_adjoint *a, const dcv_conv_desc *forward)
 {
     dcv_conv_desc t;
@@ -253,6 +264,9 @@ static dcv_status plan(dcv_adjoint *a, const dcv_conv_desc *forward)
         break;
     case DCV_ADJOINT_NARROW:
         by_narrow(a);
+        break;
+    case DCV_ADJOINT_DEPTHWISE:
+        by_depthwise(a);
         break;
     case DCV_ADJOINT_FLIPPED:
         t.precision = DCV_STRICT; /* Winograd's weights would be kept a second time */
@@ -299,6 +313,8 @@ void dcv_adjoint_layout(const dcv_backend *back, const dcv_conv_desc *d, int *gy
     *gy_block = *gx_block = 16;
     if (kind == DCV_ADJOINT_NARROW)
         *gx_block = 1;
+    else if (kind == DCV_ADJOINT_DEPTHWISE)
+        *gy_block = *gx_block = back->block();
     else if (kind == DCV_ADJOINT_FLIPPED)
         back->layout(&t, gy_block, gx_block);
     else if (kind == DCV_ADJOINT_COLUMNS)
@@ -321,7 +337,7 @@ bool dcv_adjoint_same_packing(const dcv_adjoint *a, const dcv_adjoint *b)
 const char *dcv_adjoint_kernel(const dcv_adjoint *a)
 {
     static const char *const name[] = {
-        "tile back:avx512", "winograd back:avx512", "narrow back:avx512", NULL, "sgemm+col2im", NULL};
+        "tile back:avx512", "winograd back:avx512", "narrow back:avx512", "depthwise back", NULL, "sgemm+col2im", NULL};
     return a->conv ? a->back->kernel(a->conv) : name[a->kind];
 }
 
@@ -346,6 +362,8 @@ dcv_status dcv_adjoint_pack(const dcv_adjoint *a, const float *w, const float *s
         dcv_adjoint_tile_pack(&a->tiles, w, scale, packed);
     else if (a->kind == DCV_ADJOINT_NARROW)
         dcv_adjoint_narrow_pack(&a->narrow, w, scale, packed);
+    else if (a->kind == DCV_ADJOINT_DEPTHWISE)
+        dcv_adjoint_depthwise_pack(&a->d, a->gx_block, w, scale, packed);
     return DCV_OK;
 }
 
@@ -362,6 +380,9 @@ void dcv_adjoint_run(const dcv_adjoint *a, dcv_conv_call *call, const float *gy,
         break;
     case DCV_ADJOINT_NARROW:
         dcv_adjoint_narrow_run(&a->narrow, gy, packed, gx, scratch);
+        break;
+    case DCV_ADJOINT_DEPTHWISE:
+        dcv_adjoint_depthwise_run(&a->d, a->gx_block, gy, packed, add, gx, scratch);
         break;
     case DCV_ADJOINT_FLIPPED:
     case DCV_ADJOINT_MIRROR:

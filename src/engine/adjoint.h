@@ -4,7 +4,7 @@
  * of our own, which read the weights that the walk forward has packed wherever it runs on ours as well.  Elsewhere the
  * adjoint with stride 1 is a convolution with flipped filters, channels exchanged, on the same back end; other strides,
  * and first layers, whose few channels would waste a block, are products followed by the scattering of columns, in
- * plain layout.
+ * plain layout.  Strided depthwise ones are summed cell by cell everywhere (adjoint_depthwise.h).
  */
 #ifndef DCV_ENGINE_ADJOINT_H
 #define DCV_ENGINE_ADJOINT_H
@@ -16,6 +16,7 @@ typedef enum dcv_adjoint_kind {
     DCV_ADJOINT_TILES,
     DCV_ADJOINT_WINOGRAD,
     DCV_ADJOINT_NARROW,
+    DCV_ADJOINT_DEPTHWISE,
     DCV_ADJOINT_FLIPPED,
     DCV_ADJOINT_COLUMNS,
     DCV_ADJOINT_MIRROR

@@ -60,6 +60,15 @@ static const shape shapes[] = {
     {1, 32, 32, 2, {13, 13}, {W(3, 2, 2, 1, 1), W(3, 2, 2, 1, 1)}},
     {32, 32, 32, 2, {14, 13}, {W(3, 1, 1, 1, 1), W(3, 1, 1, 1, 1)}},
     {24, 24, 24, 2, {14, 13}, {W(3, 2, 1, 1, 1), W(3, 2, 1, 1, 1)}},
+    /* depthwise, strided */
+    {40, 40, 40, 2, {56, 55}, {W(3, 2, 1, 1, 1), W(3, 2, 1, 1, 1)}},
+    {20, 20, 20, 2, {30, 31}, {W(5, 2, 1, 2, 2), W(5, 2, 1, 1, 2)}},
+    {8, 8, 8, 2, {2, 3}, {W(5, 2, 1, 2, 2), W(5, 2, 1, 2, 2)}},
+    {17, 17, 17, 2, {13, 29}, {W(7, 3, 1, 3, 3), W(4, 3, 2, 0, 5)}},
+    {24, 24, 24, 2, {14, 50}, {W(2, 4, 1, 0, 0), W(3, 1, 1, 1, 1)}}, /* cells that nothing sees */
+    {10, 10, 10, 2, {15, 15}, {W(3, 2, 2, 2, 2), W(3, 2, 3, 4, 1)}},
+    {24, 24, 24, 1, {33}, {W(3, 2, 1, 1, 1)}},
+    {12, 12, 12, 2, {21, 21}, {W(17, 2, 1, 8, 8), W(3, 2, 1, 1, 1)}}, /* by columns: so tall a kernel */
     {2, 96, 64, 2, {13, 13}, {W(5, 1, 1, 2, 2), W(5, 1, 1, 2, 2)}},
     {1, 20, 24, 3, {5, 8, 7}, {W(3, 2, 1, 1, 1), W(1, 1, 1, 0, 0), W(3, 1, 1, 1, 1)}},
 };
@@ -188,7 +197,7 @@ static void go_forward(const dcv_backend *back, const dcv_conv_desc *made, const
     back->call_free(call);
 }
 
-static const char *const kinds[] = {"tiles", "winograd", "narrow", "flipped", "columns", "mirror"};
+static const char *const kinds[] = {"tiles", "winograd", "narrow", "depthwise", "flipped", "columns", "mirror"};
 
 /* A shape's numbers. */
 typedef struct numbers {
