@@ -45,7 +45,7 @@ typedef struct dcv_psf_formula {
  * a^2)
  * + (z + thickness) sqrt(immersion^2 - a^2), a = na * rho (Gibson & Lanni 1991, a design condition in focus at z = 0).
  *
- * DCV_ECONFIG: the support would have more than 2^31 samples, or no mass; DCV_ENOMEM.  out is cleared then. */
+ * DCV_ECONFIG: the support would have more than 2^28 samples, or no mass; DCV_ENOMEM.  out is cleared then. */
 dcv_status dcv_psf_make(const dcv_psf_formula *f, dcv_psf *out) DCV_MUST_USE;
 
 typedef enum dcv_psf_centre { DCV_CENTRE_FLOOR, DCV_CENTRE_MAX, DCV_CENTRE_CENTROID } dcv_psf_centre;

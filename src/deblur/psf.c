@@ -6,10 +6,10 @@
 #include "deblur/geometry.h"
 #include "deconvoy/memory.h"
 
-#define TAIL         1e-4 /* of the sum along an axis, left out */
-#define MOST_FWHM    8    /* width of the support */
-#define MOST_SAMPLES ((int64_t)1 << 31)
-#define DISK_PARTS   32 /* of a sample, each way */
+#define TAIL         1e-4               /* of the sum along an axis, left out */
+#define MOST_FWHM    8                  /* width of the support */
+#define MOST_SAMPLES ((int64_t)1 << 28) /* 2 GiB: made before anybody asks what there is room for */
+#define DISK_PARTS   32                 /* of a sample, each way */
 
 typedef struct dcv_psf_formula formula;
 
@@ -189,8 +189,9 @@ static dcv_status fill(const formula *f, dcv_psf *out)
         all *= (double)n[a];
     }
     if (all > (double)MOST_SAMPLES)
-        return dcv_fail(DCV_ECONFIG, "a support of %lld x %lld x %lld samples is too large", (long long)n[0],
-                        (long long)n[1], (long long)n[2]);
+        return dcv_fail(DCV_ECONFIG,
+                        "a support of %lld x %lld x %lld samples is too large; a formula makes %lld at most",
+                        (long long)n[0], (long long)n[1], (long long)n[2], (long long)MOST_SAMPLES);
     out->at = dcv_alloc((size_t)(n[0] * n[1] * n[2]), sizeof *out->at);
     if (!out->at)
         return DCV_ENOMEM;

@@ -310,6 +310,7 @@ BAD = [(78, 'has axes 3x3x3', dict(psf='{kind: file, file: psf3.h5}')), (65, 'no
        (65, '2^40', dict(input='huge.fits')), (65, 'at [5, 5]', dict(input='nan.h5')), (65, 'no mass', dict(psf='{kind: file, file: flat.h5}')),
        (78, 'unknown is not defined', dict(method='wiener', boundary='unknown')), (78, 'iterations', dict(method='landweber')),
        (78, 'axes', dict(input='line.h5')), (66, 'nowhere.h5', dict(input='nowhere.h5')),
+       (78, 'x 20000 samples is too large', dict(psf='{kind: gaussian, fwhm: 2, size: 20000}')),
        (78, 'fwhm', dict(psf='{kind: gaussian}')), (78, 'no data set', dict(dataset='/other')),
        (78, 'Richardson-Lucy', dict(method='inverse', acceleration='biggs_andrews')), (78, 'centre', dict(psf='{kind: file, file: one.h5, centre: [3, 0]}'))]
 for code, says, keys in BAD:
