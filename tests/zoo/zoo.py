@@ -362,26 +362,29 @@ def passes(row):
     return good and "relative" in back and all(e <= LIMIT or not noise < STILL for e, noise in zip(back["relative"], row["noise"]))
 
 
-def still(row):
-    return None if "noise" not in row else min(range(len(row["noise"])), key=lambda i: row["noise"][i])
+def short(number):
+    """A number, or one of each picture."""
+    return ", ".join(f"{n:.0e}" for n in number) if isinstance(number, list) else f"{number:.0e}"
 
 
-def cell(found, at=None):
-    if not found:
+def cell(found):
+    if found is None:
         return "-"
-    if "error" in found:
-        return found["error"].replace("|", "/")
-    return f"{found['relative'] if at is None else found['relative'][at]:.0e}"
+    if not isinstance(found, dict):
+        return short(found)
+    return short(found["relative"]) if "relative" in found else found["error"].replace("|", "/")
+
+
+COLUMNS = {"forward (TorchScript)": "torchscript", "forward (dynamo)": "dynamo", "backward": "back",
+           "float32 PyTorch forward": "torch", "float32 PyTorch backward": "torch_gradient", "noise": "noise"}
 
 
 def table(rows):
-    print("| network | px | Mio. parameters | forward (TorchScript) | forward (dynamo) | backward | PyTorch's float32: forward, backward | noise |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print(f"| network | px | Mio. parameters | {' | '.join(COLUMNS)} |")
+    print("|---" + "|---:" * (len(COLUMNS) + 2) + "|")
     for r in rows:
-        at = still(r)
-        own, noise = (f"{r['torch_gradient'][at]:.0e}", f"{r['noise'][at]:.0e}") if at is not None else ("-", "-")
-        print(f"| {r['net']} | {r['side']} | {r['parameters'] / 1e6:.1f} | {cell(r.get('torchscript'))} | {cell(r.get('dynamo'))} "
-              f"| {cell(r.get('back'), at)} | {r['torch']:.0e}, {own} | {noise} |")
+        cells = [cell(r.get(key)) for key in COLUMNS.values()]
+        print(f"| {r['net']} | {r['side']} | {r['parameters'] / 1e6:.1f} | {' | '.join(cells)} |")
 
 
 def read_log(path):
