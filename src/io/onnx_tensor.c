@@ -47,6 +47,9 @@ static const struct kind {
     [21] = {.name = "uint4"},
     [22] = {.name = "int4"},
     [23] = {.name = "float4e2m1"},
+    [24] = {.name = "float8e8m0"},
+    [25] = {.name = "uint2"},
+    [26] = {.name = "int2"},
 };
 
 static const struct kind *kind_of(int data_type)

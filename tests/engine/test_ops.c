@@ -219,6 +219,57 @@ static void test_unpool(int64_t order)
     dcv_graph_free(g);
 }
 
+/* An output_shape that is not the pool's input: its own cells are counted, past an Identity, too. */
+static void test_unpool_into(void)
+{
+    static const int64_t two[2] = {2, 2}, extents[4] = {1, POOL_C, POOL_H + 2, POOL_W + 1};
+    const dcv_attr attr[2] = {{.name = "kernel_shape", .type = DCV_ATTR_INTS, .n = 2, .i = two},
+                              {.name = "strides", .type = DCV_ATTR_INTS, .n = 2, .i = two}};
+#define UNPOOL_NODE(OP, INS, N_IN, OUTS, N_OUT, N_ATTR)                                                                \
+    {                                                                                                                  \
+        .name = OP, .op = OP, .domain = "", .in = INS, .n_in = N_IN, .out = OUTS, .n_out = N_OUT,                      \
+        .attr = (dcv_attr *)attr, .n_attr = N_ATTR                                                                     \
+    }
+    const char *const x_in[] = {"x"}, *const pooled[] = {"top", "at"}, *const at[] = {"at"}, *const same[] = {"same"},
+                      *const three[] = {"top", "same", "shape"}, *const y_out[] = {"y"};
+    dcv_model_node node[3] = {UNPOOL_NODE("MaxPool", x_in, 1, pooled, 2, 2), UNPOOL_NODE("Identity", at, 1, same, 1, 0),
+                              UNPOOL_NODE("MaxUnpool", three, 3, y_out, 1, 2)};
+#undef UNPOOL_NODE
+    dcv_const shape = {.name = "shape", .type = DCV_I64, .dims = {1, {4}}, .data = extents};
+    dcv_model_value in = {.name = "x", .elem_type = 1, .rank = 4, .dim = {1, POOL_C, POOL_H, POOL_W}},
+                    out = {.name = "y", .rank = -1};
+    const dcv_model m = {.file = "into.onnx",
+                         .opset = 11,
+                         .node = node,
+                         .n_node = 3,
+                         .constant = &shape,
+                         .n_const = 1,
+                         .in = &in,
+                         .n_in = 1,
+                         .out = &out,
+                         .n_out = 1};
+    dcv_graph *g = NULL;
+    float x[POOL_C * POOL_H * POOL_W];
+    const float *const input[1] = {x};
+    for (int i = 0; i < POOL_C * POOL_H * POOL_W; i++)
+        x[i] = (float)(i * 37 % 101) + 1;
+    CHECK_OK(dcv_graph_new(&m, NULL, 0, &g));
+    for (int block = 1; g && block <= 8; block *= 8) {
+        float **values = ref_run(g, block, input), *y = values[g->out[0]];
+        const float *top = values[dcv_graph_find(g, "top")], *index = values[dcv_graph_find(g, "at")];
+        const int64_t n = dcv_count(&g->value[dcv_graph_find(g, "top")].dims);
+        int64_t filled = 0;
+        for (int64_t i = 0; i < n; i++) {
+            CHECK(y[(int64_t)index[i]] == top[i]);
+        }
+        for (int64_t i = 0; i < dcv_count(&g->value[g->out[0]].dims); i++)
+            filled += y[i] != 0;
+        CHECK(filled == n);
+        ref_free(g, values);
+    }
+    dcv_graph_free(g);
+}
+
 /* Constant indices that another node adds to what a walk finds: there they are floats, here they stay whole. */
 static void test_shared_indices(void)
 {
@@ -354,6 +405,7 @@ int main(void)
     test_shared_indices();
     test_unpool(0);
     test_unpool(1);
+    test_unpool_into();
     static const char *const files[] = {"ops8",  "ops9",        "ops13",        "ops18",       "ops19",
                                         "ops20", "transposed9", "transposed11", "transposed22"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)

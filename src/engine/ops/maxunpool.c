@@ -1,9 +1,9 @@
 /* maxunpool.c -- ONNX MaxUnpool (9, 11, 22): each cell goes where its index says, all others are 0.
  *
- * Indices are flat over the map that they were found in: the input of the MaxPool that made them; where no MaxPool of
- * the network did, over the map that kernel, strides and pads lead to.  Where output_shape gives other extents, both
- * begin at the same corner.  Indices outside of their map bring nothing; of equal ones within a channel the
- * last counts.
+ * Indices that a MaxPool of the network made (Identity and Cast may stand between) are flat over output_shape, where it
+ * is given, else over the input of that MaxPool.  Where none did, they are flat over the map that kernel, strides and
+ * pads lead to, as ONNX's own cases have it.  If that is not the output's map, both begin at the same corner.  Indices
+ * outside of their map bring nothing; of equal ones within a channel the last counts.
  */
 #include <math.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 typedef struct unpool_attr {
     dcv_window_attr window;
     dcv_dims made;        /* what kernel, strides and pads lead to */
+    bool given;           /* output_shape is */
     const int64_t *index; /* constant; NULL: a picture's */
 } unpool_attr;
 
@@ -63,7 +64,8 @@ static dcv_status shape(const dcv_shape_io *io)
     DCV_TRY(dcv_dims_check(&a->made)); /* places are divided by its extents */
     io->y[0].type = DCV_F32;
     io->y[0].dims = a->made;
-    if (dcv_op_has(io, 2))
+    a->given = dcv_op_has(io, 2);
+    if (a->given)
         DCV_TRY(given_shape(io, &io->y[0].dims));
     DCV_TRY(dcv_dims_check(&io->y[0].dims));
     return dcv_pool_index_fits(io, &io->y[0].dims);
@@ -71,16 +73,26 @@ static dcv_status shape(const dcv_shape_io *io)
 
 /* ---- which map the indices count ---- */
 
+extern const dcv_op dcv_op_identity, dcv_op_cast;
+
+/* The MaxPool that made the indices of value v. */
 static const dcv_node *pool_of(const dcv_graph *g, int v)
 {
-    const int p = g->value[v].producer;
-    return p >= 0 && g->node[p].op == &dcv_op_maxpool ? &g->node[p] : NULL;
+    const dcv_node *nd = NULL;
+    while (v >= 0 && g->value[v].producer >= 0) {
+        nd = &g->node[g->value[v].producer];
+        if (nd->op != &dcv_op_identity && nd->op != &dcv_op_cast)
+            return nd->op == &dcv_op_maxpool ? nd : NULL;
+        v = nd->in[0];
+    }
+    return NULL;
 }
 
 static const dcv_dims *counted(const dcv_graph *g, const dcv_node *nd)
 {
+    const unpool_attr *a = nd->attr;
     const dcv_node *pool = pool_of(g, nd->in[1]);
-    return pool ? &g->value[pool->in[0]].dims : &((const unpool_attr *)nd->attr)->made;
+    return !pool ? &a->made : a->given ? &g->value[nd->out[0]].dims : &g->value[pool->in[0]].dims;
 }
 
 /* ---- geometry: where a MaxPool of this network says from which window each index is ---- */
@@ -89,7 +101,9 @@ static int carries(const dcv_graph *g, const dcv_node *nd, int k, int axis, int 
 {
     (void)j;
     const dcv_node *pool = pool_of(g, nd->in[1]);
-    return k < 2 && axis != 1 && pool && pool->out[1] == nd->in[1] ? axis : DCV_AXIS_MIXED;
+    const bool in_place = pool && (!((const unpool_attr *)nd->attr)->given ||
+                                   dcv_dims_equal(&g->value[pool->in[0]].dims, &g->value[nd->out[0]].dims));
+    return k < 2 && axis != 1 && in_place ? axis : DCV_AXIS_MIXED;
 }
 
 static dcv_cells reads(const dcv_graph *g, const dcv_node *nd, int k, int axis, int j, int64_t o)
