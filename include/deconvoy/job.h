@@ -127,6 +127,10 @@ typedef struct dcv_job_kind {
      * what it takes, or NULL.  NULL: runtime.memory against the bytes below is all there is to check. */
     dcv_status (*fits)(dcv_job *job, int ranks, int node_ranks, FILE *to);
 
+    /* Will item i of phase 0 fail, as far as headers tell?  DCV_EDATA with the reason.  For `check`, where job->dataset is
+     * NULL; may be NULL. */
+    dcv_status (*foresee)(dcv_job *job, int64_t i);
+
     /* Lines for `check` beyond what the run-time prints itself; may be NULL. */
     dcv_status (*explain)(dcv_job *job, FILE *to);
 } dcv_job_kind;

@@ -232,6 +232,11 @@ static dcv_status fits(dcv_job *base, int ranks, int node_ranks, FILE *to)
     return solving_fits(&((blur *)base)->s, ranks, node_ranks, 0, to);
 }
 
+static dcv_status foresee(dcv_job *base, int64_t i)
+{
+    return solving_foresee(&((blur *)base)->s, i);
+}
+
 static dcv_status probe(const dcv_config *c)
 {
     const blur_options *o = c->job;
@@ -256,4 +261,5 @@ const dcv_job_kind dcv_job_blur = {
     .fail_unit = fail_unit,
     .together = together,
     .fits = fits,
+    .foresee = foresee,
 };

@@ -1,5 +1,6 @@
 /* deblur.c -- job `deblur`: mathematical deconvolution of one object over all ranks, or of many. */
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -220,6 +221,7 @@ typedef struct deblur {
     int64_t n_lags, first_lag;
     int64_t n_history;     /* rows of the history */
     dcv_history **history; /* [threads], of traces */
+    atomic_bool told_negative;
     ids id;
 } deblur;
 
@@ -527,13 +529,24 @@ static dcv_status failed(void *ctx, int64_t item, dcv_result *r)
 
 /* --- Objects ------------------------------------------------------------------------------- */
 
-static void say(const deblur *d, const passage *p, const dcv_deblur_facts *f)
+/* Of many objects, the first that rank 0 meets stands for all. */
+static void say_negative(deblur *d, const passage *p, const dcv_deblur_facts *f)
 {
+    char name[1024];
+    if (!f->negative || !is_lucy(d->o->method) || (!p->t && atomic_exchange(&d->told_negative, true)))
+        return;
+    objects_name(&d->s.all, p->item, name, sizeof name);
+    dcv_log_warning("%s: %lld samples are below 0 and count as 0%s", name, (long long)f->negative,
+                    p->t ? "" : "; others may have such too");
+}
+
+static void say(deblur *d, const passage *p, const dcv_deblur_facts *f)
+{
+    if (!p->t || !dcv_together_is(p->t)->rank)
+        say_negative(d, p, f);
     if (!p->t || dcv_together_is(p->t)->rank)
         return;
     dcv_log_info("<Hx,y> and <x,H^T y> differ by %.2g of |Hx| |y|", f->adjoint_error);
-    if (f->negative && d->o->method >= DCV_RICHARDSON_LUCY)
-        dcv_log_warning("%lld samples are below 0 and count as 0", (long long)f->negative);
     if (d->n_history)
         dcv_log_info("%lld iterations, ended by %s; noise: gain %.4g, read %.4g", (long long)f->iterations,
                      stopped_by(d, f), f->gain, f->read);
@@ -692,6 +705,11 @@ static dcv_status fits(dcv_job *base, int ranks, int node_ranks, FILE *to)
     return solving_fits(&d->s, ranks, node_ranks, more, to);
 }
 
+static dcv_status foresee(dcv_job *base, int64_t i)
+{
+    return solving_foresee(&((deblur *)base)->s, i);
+}
+
 static dcv_status probe(const dcv_config *c)
 {
     const deblur_options *o = c->job;
@@ -730,5 +748,6 @@ const dcv_job_kind dcv_job_deblur = {
     .fail_unit = fail_unit,
     .together = together,
     .fits = fits,
+    .foresee = foresee,
     .explain = explain,
 };

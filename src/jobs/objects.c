@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 #include "jobs/objects.h"
 
@@ -49,6 +50,8 @@ dcv_dims objects_dims(const objects *o)
 typedef struct names {
     char **at;
     int64_t n, room;
+    int64_t left_out; /* files of other kinds */
+    char *first_left; /* of them, bytewise */
 } names;
 
 static dcv_status add(names *l, const char *name, size_t n)
@@ -67,6 +70,17 @@ static dcv_status add(names *l, const char *name, size_t n)
     return l->at[l->n++] ? DCV_OK : DCV_ENOMEM;
 }
 
+/* A file that no kind of input claims by its extension. */
+static dcv_status leave_out(names *l, const char *name)
+{
+    l->left_out++;
+    if (l->first_left && strcmp(l->first_left, name) <= 0)
+        return DCV_OK;
+    dcv_free(l->first_left);
+    l->first_left = dcv_strdup(name);
+    return l->first_left ? DCV_OK : DCV_ENOMEM;
+}
+
 static dcv_status walk(names *l, const char *root, const char *below, int depth)
 {
     char *folder = dcv_format("%s/%s", root, below);
@@ -83,8 +97,8 @@ static dcv_status walk(names *l, const char *root, const char *below, int depth)
             st = DCV_ENOMEM;
         else if (S_ISDIR(about.st_mode))
             st = walk(l, root, name, depth + 1);
-        else if (S_ISREG(about.st_mode) && dcv_samples_extension(name))
-            st = add(l, name, strlen(name));
+        else if (S_ISREG(about.st_mode))
+            st = dcv_samples_extension(name) ? add(l, name, strlen(name)) : leave_out(l, name);
         dcv_free(name);
     }
     if (dir)
@@ -151,10 +165,21 @@ static dcv_status find_files(objects *o, const char *path, bool folder)
     dcv_status st = !o->base ? DCV_ENOMEM : folder ? walk(&l, path, "", 0) : read_list(&l, path);
     o->file = l.at;
     o->n = l.n;
+    if (st == DCV_OK && !o->n && l.left_out)
+        st = dcv_fail(DCV_EDATA, "%s: no file in it that could be deblurred; %lld are of other kinds, the first: %s",
+                      path, (long long)l.left_out, l.first_left);
+    else if (st == DCV_OK && !o->n)
+        st = dcv_fail(DCV_EDATA, "%s: no file in it that could be deblurred", path);
+    else if (st == DCV_OK && l.left_out)
+        dcv_log_warning(
+            "%s: %lld files are left out, which are neither .h5, .fits, .tif, .png, .jpg, .sac nor .txt; the "
+            "first: %s",
+            path, (long long)l.left_out, l.first_left);
+    dcv_free(l.first_left);
     DCV_TRY(st);
     if (folder && o->n > 1)
         qsort(o->file, (size_t)o->n, sizeof *o->file, by_bytes);
-    return o->n ? DCV_OK : dcv_fail(DCV_EDATA, "%s: no file in it that could be deblurred", path);
+    return DCV_OK;
 }
 
 /* --- Opening ------------------------------------------------------------------------------ */

@@ -40,6 +40,17 @@ static dcv_status hash_all(solving *s)
     return st;
 }
 
+/* Not wrong, but rarely meant: most of what a sample shows would come from outside. */
+static void warn_of_size(const solving *s)
+{
+    const int64_t *p = s->psf.psf.size, *n = s->all.frame;
+    dcv_dims_text psf, data;
+    const dcv_dims support = spread_dims(&s->psf);
+    if (!s->o.wavelet && (p[0] > n[0] || p[1] > n[1] || p[2] > n[2]))
+        dcv_log_warning("%s.psf: a PSF of %s samples is larger than the data, %s; is its size right?", s->o.section,
+                        dcv_dims_print(&support, psf), dcv_dims_print(&s->all.dims, data));
+}
+
 static bool choose_distributed(const solving *s)
 {
     if (s->o.wavelet || s->o.parallel == PARALLEL_ITEMS)
@@ -62,6 +73,7 @@ dcv_status solving_open(solving *s, const dcv_config *c, const solving_options *
     s->psf.as_it_is = o->skimage;
     s->psf.low_centre = o->low_centre;
     DCV_TRY(spread_open(&s->psf, c, o->section, o->psf, &s->all, s->spacing));
+    warn_of_size(s);
     s->distributed = choose_distributed(s);
     s->leads = s->all.many || o->wavelet;
     DCV_TRY(hash_all(s));
@@ -131,6 +143,14 @@ dcv_status solving_fits(const solving *s, int ranks, int node_ranks, int64_t mor
     else
         bytes = s->threads * (bytes + dcv_deblur_bytes(&s->spec, &s->psf.psf, s->o.type, 1, 1));
     return check_room(s->config, bytes, node_ranks, s->distributed ? fitting_ranks(s, ranks, node_ranks, more) : 0, to);
+}
+
+dcv_status solving_foresee(solving *s, int64_t item)
+{
+    object x;
+    const dcv_status st = object_open(&s->all, item, &x);
+    object_close(&x);
+    return st;
 }
 
 dcv_status solving_declare(solving *s, dcv_store *st)

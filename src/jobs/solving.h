@@ -47,6 +47,9 @@ void solving_plan(solving *s, dcv_job *job, double gflop);
 /* Is there memory (the kind's fits)?  more: bytes of a thread or rank beyond the solver's. */
 dcv_status solving_fits(const solving *s, int ranks, int node_ranks, int64_t more, FILE *to) DCV_MUST_USE;
 
+/* Will the object fail, as far as its file's header tells? */
+dcv_status solving_foresee(solving *s, int64_t item) DCV_MUST_USE;
+
 dcv_status solving_declare(solving *s, dcv_store *st) DCV_MUST_USE;
 /* Declare GROUP/psf with its values and centre. */
 dcv_status solving_declare_psf(const solving *s, dcv_store *st, const char *group) DCV_MUST_USE;

@@ -131,19 +131,38 @@ typedef struct foreseen { /* what headers tell of items before the run */
     char first[512]; /* why the first bad one fails */
 } foreseen;
 
-/* Items spread evenly over the set.  DCV_EDATA where every item of the set will fail, as a run would end then. */
-static dcv_status foresee(const dcv_dataset *d, foreseen *f)
+/* Items of the data set, or of what else the kind works on. */
+static dcv_status count_items(const dcv_job_kind *kind, dcv_job *job, int64_t *n)
+{
+    dcv_phase phase = {0};
+    *n = job->dataset ? job->dataset->n : 0;
+    if (job->dataset || !kind->foresee)
+        return DCV_OK;
+    DCV_TRY(kind->phase(job, 0, &phase));
+    *n = phase.n_items;
+    return DCV_OK;
+}
+
+/* Items spread evenly over the set.  DCV_EDATA where a run would end by what it finds: every item of the set will fail,
+ * or one of those that all ranks compute together. */
+static dcv_status foresee(const dcv_job_kind *kind, dcv_job *job, foreseen *f)
 {
     enum { MOST = 256 };
-    *f = (foreseen){.looked = !d ? 0 : d->n < MOST ? d->n : MOST};
+    int64_t n;
+    DCV_TRY(count_items(kind, job, &n));
+    *f = (foreseen){.looked = n < MOST ? n : MOST};
     for (int64_t k = 0; k < f->looked; k++) {
-        DCV_TRY(dcv_stop_check("reading the headers of pictures"));
-        if (dcv_dataset_foresee(d, k * d->n / f->looked) == DCV_OK)
+        const int64_t i = k * n / f->looked;
+        DCV_TRY(dcv_stop_check("reading the headers of items"));
+        const dcv_status st = job->dataset ? dcv_dataset_foresee(job->dataset, i) : kind->foresee(job, i);
+        if (st == DCV_OK)
             continue;
+        if (!job->n_items)
+            return st;
         if (f->bad++ == 0)
             snprintf(f->first, sizeof f->first, "%s", dcv_message());
     }
-    if (f->bad && f->bad == d->n)
+    if (f->bad && f->bad == n)
         return dcv_fail(DCV_EDATA, "every one of %lld items will fail; the first: %s", (long long)f->bad, f->first);
     return DCV_OK;
 }
@@ -154,7 +173,7 @@ static dcv_status explain(const dcv_job_kind *kind, dcv_job *job, dcv_store *s, 
     plan_hash h;
     foreseen f;
     DCV_TRY(plan_hash_of(c, job, &h));
-    DCV_TRY(foresee(job->dataset, &f));
+    DCV_TRY(foresee(kind, job, &f));
     DCV_TRY(kind->declare(job, s));
     DCV_TRY(output_declare(o, s, job->n_items));
     DCV_TRY(output_writable(o));

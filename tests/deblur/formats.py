@@ -44,12 +44,23 @@ def tiff(name, pages, kind, order='<'):
         f.write(out)
 
 
-def fits(name, a, bitpix, scale=1.0, zero=0.0):
+def fits(name, a, bitpix, scale=1.0, zero=0.0, more=()):
+    """more: further cards, (key, whole number)."""
     cards = ['SIMPLE  =                    T', 'BITPIX  = %20d' % bitpix, 'NAXIS   = %20d' % a.ndim]
     cards += ['NAXIS%-3d= %20d' % (i + 1, n) for i, n in enumerate(reversed(a.shape))]
-    cards += ['BSCALE  = %20.10E' % scale, 'BZERO   = %20.10E' % zero, 'END']
+    cards += ['BSCALE  = %20.10E' % scale, 'BZERO   = %20.10E' % zero] + ['%-8s= %20d' % k for k in more] + ['END']
     head = ''.join(c.ljust(80) for c in cards)
     head = head.ljust((len(head) + 2879) // 2880 * 2880).encode()
-    body = a.astype({-32: '>f4', 16: '>i2', -64: '>f8'}[bitpix]).tobytes()
+    body = a.astype({-32: '>f4', 8: 'u1', 16: '>i2', 32: '>i4', -64: '>f8'}[bitpix]).tobytes()
     with open(name, 'wb') as f:
         f.write(head + body + b'\0' * (-len(body) % 2880))
+
+
+def sac(name, trace, delta, order='<'):
+    head = np.zeros(158, order + 'i4')
+    reals = head.view(order + 'f4')
+    reals[:70] = -12345
+    reals[0] = delta
+    head[76], head[79] = 6, len(trace)
+    with open(name, 'wb') as f:
+        f.write(head.tobytes() + trace.astype(order + 'f4').tobytes())

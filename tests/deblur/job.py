@@ -16,7 +16,7 @@ try:
 except ImportError:
     sys.exit(77)
 
-from formats import fits, png, tiff
+from formats import fits, png, sac, tiff
 
 program, mpiexec = sys.argv[1:3]
 folder = tempfile.mkdtemp(prefix='deconvoy.')
@@ -220,12 +220,7 @@ np.savetxt('t.txt', counts[:2].reshape(2, -1).T, fmt='%d')
 put('one1.h5', psf=np.ones(1))
 reads('t.txt', counts[:2].reshape(2, -1).astype(float), dimensions=1, psf='{kind: file, file: one1.h5}')
 trace = rng.standard_normal(50).astype('f4')
-head = np.zeros(158, '<i4')
-head.view('<f4')[:70] = -12345
-head.view('<f4')[0] = 0.05
-head[76], head[79] = 6, 50
-with open('t.sac', 'wb') as f:
-    f.write(head.tobytes() + trace.astype('<f4').tobytes())
+sac('t.sac', trace, 0.05)
 reads('t.sac', trace.astype(float), dimensions=1, psf='{kind: file, file: one1.h5}')
 put('w.h5', psf=np.exp(-(np.arange(9) - 4.0) ** 2))
 yaml('sac.yaml', 'deblur', 'sac.h5', input='t.sac', method='water_level', psf='{kind: file, file: w.h5}', lags=[-1, 2])
@@ -339,7 +334,7 @@ for centre in ([3, 2], [0, 0], [6, 1], [2, 4]):
 
 # PSF larger than the data; a result read back by the next job.
 yaml('large.yaml', 'deblur', 'large.h5', input='c.png', psf='{kind: gaussian, fwhm: 9, size: 41}', iterations=5)
-run('large.yaml')
+run('large.yaml', says='a PSF of 41x41 samples is larger than the data, 10x12')
 check('RGB in and out', image('large.h5').shape == (10, 12, 3) and np.isfinite(image('large.h5')).all())
 yaml('again.yaml', 'blur', 'again.h5', input='large.h5', dataset='/deblur/image', psf='{kind: disk, radius: 1.5}')
 run('again.yaml')

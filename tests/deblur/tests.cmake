@@ -35,6 +35,12 @@ if(DCV_SYSTEM_PYTHON3)
                        ENVIRONMENT "${deblur_mpi};PYTHONDONTWRITEBYTECODE=1")
 endif()
 if(DCV_SYSTEM_PYTHON3)
+  add_test(NAME deblur/inputs COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/deblur/inputs.py $<TARGET_FILE:deconvoy>
+           ${MPIEXEC_EXECUTABLE})
+  set_tests_properties(deblur/inputs PROPERTIES LABELS mpi TIMEOUT 400 SKIP_RETURN_CODE 77 PROCESSORS 2
+                       ENVIRONMENT "${deblur_mpi};PYTHONDONTWRITEBYTECODE=1")
+endif()
+if(DCV_SYSTEM_PYTHON3)
   foreach(times 3 60)
     add_test(NAME deblur/faults_${times} COMMAND ${DCV_SYSTEM_PYTHON3} ${CMAKE_CURRENT_SOURCE_DIR}/deblur/faults.py
              $<TARGET_FILE:deconvoy> ${MPIEXEC_EXECUTABLE} ${times})
