@@ -133,9 +133,11 @@ void dcv_trace_free(dcv_trace *t);
 int64_t dcv_trace_lags(const dcv_trace_spec *spec, int64_t *first); /* how many; number of the first, in samples */
 dcv_status dcv_trace_run(dcv_trace *t, const double *trace, double *lags, dcv_deblur_facts *facts) DCV_MUST_USE;
 
-/* The frame that data of n samples and a PSF of p take: its axes.  Bytes that a rank of ranks holds, at most. */
+/* The frame that data of n samples and a PSF of p take: its axes.  Bytes that a rank of ranks, near of which
+ * are on a node, holds at most; of what a node's ranks share its part. */
 void dcv_deblur_frame(const dcv_deblur_spec *spec, const dcv_psf *psf, int64_t m[3]);
-int64_t dcv_deblur_bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, dcv_dtype type, int ranks, int threads);
+int64_t dcv_deblur_bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, dcv_dtype type, int ranks, int near,
+                         int threads);
 
 /* FLOP of the transforms, about: of one iteration, and of what is done once. */
 double dcv_deblur_flop(const dcv_deblur_spec *spec, const dcv_psf *psf, bool once);

@@ -124,9 +124,10 @@ void dcv_deblur_frame(const dcv_deblur_spec *spec, const dcv_psf *psf, int64_t m
     memcpy(m, g.m, sizeof g.m);
 }
 
-int64_t dcv_deblur_bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, dcv_dtype type, int ranks, int threads)
+int64_t dcv_deblur_bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, dcv_dtype type, int ranks, int near,
+                         int threads)
 {
-    return ops_for(spec, psf, type)->bytes(spec, psf, ranks, threads);
+    return ops_for(spec, psf, type)->bytes(spec, psf, ranks, near, threads);
 }
 
 /* 2.5 N log2 N a real transform. */

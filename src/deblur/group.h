@@ -6,12 +6,14 @@
 #define DCV_DEBLUR_GROUP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "deconvoy/status.h"
 
 typedef struct group group;
 
-/* comm: MPI_Comm_c2f() of a communicator that lives as long, or -1 for this process alone.
+/* comm: MPI_Comm_c2f() of a communicator that lives as long, or -1 for this process alone.  Ranks are numbered so that
+ * those of a node follow each other; the first stays the first.
  * DCV_ENOMEM on all ranks; *out is to be freed all the same.  Collective. */
 dcv_status group_new(int comm, group **out) DCV_MUST_USE;
 void group_free(group *g); /* NULL is allowed.  Collective */
@@ -40,5 +42,26 @@ typedef struct parcel {
     int64_t bytes;
 } parcel;
 void group_exchange(group *g, const parcel *in, int n_in, const parcel *out, int n_out);
+
+/* The same in two steps, for something else to be done between them.  Messages of the two lots (0, 1) do not meet;
+ * a lot ends before it begins again. */
+void group_begin(group *g, int lot, const parcel *in, int n_in, const parcel *out, int n_out);
+void group_end(group *g, int lot);
+
+/* Nodes: ranks that see the same memory, [group_node_first(k), group_node_first(k + 1)) of them on node k.  Where /proc
+ * or memfd_create() is refused, each rank is a node.  DECONVOY_NODES=n (for tests): ranks of a node are dealt out in
+ * turn to n. */
+int group_node(const group *g);
+int group_nodes(const group *g);
+int group_node_first(const group *g, int node);
+
+/* bytes of zeros that the ranks of this node see (each at an address of its own), of which this one takes the memory
+ * for [from, to) from the system.  NULL (and a message) after a failure, on all ranks of the node.  Collective on the
+ * node. */
+void *group_share(const group *g, size_t bytes, size_t from, size_t to) DCV_MUST_USE;
+void group_unshare(void *at, size_t bytes); /* at NULL is allowed.  Local */
+
+/* What ranks of this node have written before, all of them see afterwards.  Collective on the node. */
+void group_meet(const group *g);
 
 #endif

@@ -18,7 +18,7 @@ typedef struct solver_ops {
     dcv_status (*solve)(void *s, const dcv_deblur_io *io, dcv_deblur_facts *facts);
     dcv_status (*blur)(void *s, const dcv_deblur_io *io, const dcv_blur_noise *noise);
     double (*adjoint_error)(const void *s);
-    int64_t (*bytes)(const dcv_deblur_spec *spec, const dcv_psf *psf, int ranks, int threads);
+    int64_t (*bytes)(const dcv_deblur_spec *spec, const dcv_psf *psf, int ranks, int near, int threads);
 } solver_ops;
 
 extern const solver_ops solver_ops_f32, solver_ops_f64;

@@ -128,7 +128,7 @@ static int64_t fitting_ranks(const solving *s, int ranks, int node_ranks, int64_
     const int64_t have =
         s->config->runtime.memory_written ? s->config->runtime.memory : free_memory() / 10 * 8 / node_ranks;
     for (int64_t p = 2 * (int64_t)ranks; p <= s->all.frame[0] && p < 1 << 20; p *= 2)
-        if (dcv_deblur_bytes(&s->spec, &s->psf.psf, s->o.type, (int)p, s->threads) + more <= have)
+        if (dcv_deblur_bytes(&s->spec, &s->psf.psf, s->o.type, (int)p, node_ranks, s->threads) + more <= have)
             return p;
     return 0;
 }
@@ -139,9 +139,9 @@ dcv_status solving_fits(const solving *s, int ranks, int node_ranks, int64_t mor
     if (s->o.wavelet)
         bytes *= s->threads;
     else if (s->distributed)
-        bytes += dcv_deblur_bytes(&s->spec, &s->psf.psf, s->o.type, ranks, s->threads);
+        bytes += dcv_deblur_bytes(&s->spec, &s->psf.psf, s->o.type, ranks, node_ranks, s->threads);
     else
-        bytes = s->threads * (bytes + dcv_deblur_bytes(&s->spec, &s->psf.psf, s->o.type, 1, 1));
+        bytes = s->threads * (bytes + dcv_deblur_bytes(&s->spec, &s->psf.psf, s->o.type, 1, 1, 1));
     return check_room(s->config, bytes, node_ranks, s->distributed ? fitting_ranks(s, ranks, node_ranks, more) : 0, to);
 }
 

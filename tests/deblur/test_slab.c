@@ -117,7 +117,7 @@ static void try_shape(slab_shape f, int threads, cplx *first)
     CHECK(!memcmp(first, k.spectrum, (size_t)n * sizeof *first));
     slab_planes(k.s, SLAB_BACK, compare, &k, sums);
     CHECK_NEAR(sqrt(sums[0] / (double)n), 0, TOLERANCE);
-    CHECK(slab_bytes(&f, 1, threads) >= n * (int64_t)sizeof(cplx));
+    CHECK(slab_bytes(&f, 1, 1, threads) >= n * (int64_t)sizeof(cplx));
     dcv_free(k.spectrum);
     slab_free(k.s);
     pool_free(p);

@@ -41,7 +41,7 @@ static int64_t box_bytes(const box *b, int channels, int64_t ranks)
 }
 
 /* What problem_new() and the solvers hold at most. */
-static int64_t bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, int ranks, int threads)
+static int64_t bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, int ranks, int near, int threads)
 {
     geometry g;
     geometry_of(spec, psf, &g);
@@ -52,7 +52,7 @@ static int64_t bytes(const dcv_deblur_spec *spec, const dcv_psf *psf, int ranks,
     const int64_t object = box_bytes(&g.object, spec->channels, active),
                   data = box_bytes(&g.data, spec->channels, active);
     const bool lucy = spec->method >= DCV_RICHARDSON_LUCY;
-    int64_t n = slab_bytes(&shape, ranks, threads) + spectrum + data;
+    int64_t n = slab_bytes(&shape, ranks, near, threads) + spectrum + data;
     n += psf->size[0] * psf->size[1] * psf->size[2] * 8;
     n += problem_chunk(spec, &g) * spec->n[1] * spec->n[2] * spec->channels * (int64_t)sizeof(real);
     if (g.box_sums && !spec->skimage)

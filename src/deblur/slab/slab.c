@@ -3,7 +3,12 @@
  * Why every byte is the same whatever the distribution: a row and a column are transformed each in a lane of its own,
  * by sums that neither the other lanes nor the number of the lane change (lanes.h, rows.h).
  *
- * Spectra lie as [channels][n_batches][n_planes][2][LANES].  Where planes have more than one row, the rows of a plane
+ * Spectra lie as [channels][n_batches][planes of the node][2][LANES], in memory that the ranks of a node share: each
+ * writes its planes there and finds the columns of its batches complete where they are.  Between nodes a batch is
+ * exchanged in rounds: all planes of a node go in one message, through the rank that has the same number there as the
+ * batch's has on its node; the next round is under way while one is transformed.
+ *
+ * Where planes have more than one row, the rows of a plane
  * are gathered in a buffer of the thread that has the same layout, with rows in place of planes; there, columns go from
  * one row to the next without a gap, so that the batches of axis 0 have none.
  */
@@ -17,6 +22,7 @@
 
 #define MESSAGE_BYTES (128 << 10) /* to each peer, in the mean, so that latency does not count */
 #define MOST_BATCHES  64          /* of a rank in one round of exchange */
+#define SLOTS         2           /* one round is under way while the other is transformed */
 #define FEW_ROWS      4           /* of the whole frame: not worth 16 lanes */
 #define WAY_BYTES     4096        /* distances of a multiple of it crowd the same sets of a cache */
 #define AHEAD         16          /* batches, when a plane is gathered */
@@ -24,14 +30,17 @@
 
 typedef struct slab_inside {
     rows *rows;
-    lanes *mid, *out;             /* axes 1 and 0 */
-    int64_t step;                 /* reals from a batch to the next */
-    int64_t chunks;               /* batches that a single row fills */
-    real *work;                   /* spectra, see above */
-    real **room, **plane, **line; /* [threads]: for rows; a plane's spectrum; a row's columns, apart (m1 > 1) */
-    int64_t round;                /* batches of a rank exchanged at a time */
-    real *arrive;                 /* [round][m0][2][LANES] */
-    parcel *in, *away;
+    lanes *mid, *out;                /* axes 1 and 0 */
+    int64_t step;                    /* reals from a batch to the next */
+    int64_t near_first, near;        /* planes of this node */
+    int64_t chunks;                  /* batches that a single row fills */
+    real *work;                      /* spectra, see above */
+    size_t shared;                   /* bytes of it that the node shares; 0: this rank's own */
+    real **room, **plane, **line;    /* [threads]: for rows; a plane's spectrum; a row's columns, apart (m1 > 1) */
+    int nodes;                       /* with planes */
+    int64_t round;                   /* batches of a rank exchanged at a time; 0: one node */
+    real *arrive;                    /* [SLOTS][round][m0][2][LANES] */
+    parcel *in, *away;               /* [ranks][round] */
     double *plane_sums, *batch_sums; /* [channels][m0][SUMS], [channels][n_batches][SUMS] */
     int64_t *plane_counts, *batch_counts;
 } slab_inside;
@@ -67,9 +76,9 @@ static bool many_rows(const slab_shape *shape)
     return shape->m[0] >= FEW_ROWS || shape->m[1] >= FEW_ROWS;
 }
 
-static int64_t round_of(const slab_shape *shape, int ranks, int threads)
+static int64_t round_of(const slab_shape *shape, int ranks, int nodes, int threads)
 {
-    const int64_t piece = most_part(shape->m[0], ranks) * PAIR_BYTES;
+    const int64_t piece = most_part(shape->m[0], nodes) * PAIR_BYTES;
     int64_t n = (MESSAGE_BYTES + piece - 1) / piece;
     if (n < threads)
         n = threads;
@@ -90,17 +99,18 @@ static int64_t line_reals(const slab_shape *shape)
     return shape->m[1] > 1 ? (row_chunks(shape->m[2]) + 2) * LANES : 0;
 }
 
-int64_t slab_bytes(const slab_shape *shape, int ranks, int threads)
+int64_t slab_bytes(const slab_shape *shape, int ranks, int near, int threads)
 {
-    const int p = ranks_of(shape, ranks);
-    const int64_t round = p > 1 ? round_of(shape, p, threads) : 0;
+    const int p = ranks_of(shape, ranks), nodes = near < p ? (p + near - 1) / near : 1;
+    const int64_t round = nodes > 1 ? round_of(shape, p, nodes, threads) : 0;
     const int64_t each = rows_room(shape->m[2], many_rows(shape)) + plane_reals(shape) + 2 * line_reals(shape);
     const int64_t tables =
         lanes_bytes(shape->m[0]) + lanes_bytes(shape->m[1]) + rows_bytes(shape->m[2], many_rows(shape));
     return tables +
            (shape->channels * batches_of(shape) * step_of(most_part(shape->m[0], p)) + threads * each) *
                (int64_t)sizeof(real) +
-           round * shape->m[0] * PAIR_BYTES + shape->channels * (shape->m[0] + batches_of(shape)) * SLAB_SUMS * 8;
+           SLOTS * round * shape->m[0] * PAIR_BYTES +
+           shape->channels * (shape->m[0] + batches_of(shape)) * SLAB_SUMS * 8;
 }
 
 static dcv_status check_shape(const slab_shape *shape, int ranks)
@@ -141,18 +151,17 @@ static dcv_status make_buffers(slab *s)
     in->room = for_threads(threads, room);
     in->plane = for_threads(threads, plane_reals(f));
     in->line = for_threads(threads, 2 * line_reals(f));
-    in->round = s->ranks > 1 ? round_of(f, s->ranks, threads) : 0;
-    in->arrive = dcv_alloc((size_t)in->round, (size_t)(f->m[0] * PAIR_BYTES));
+    in->round = in->nodes > 1 ? round_of(f, s->ranks, in->nodes, threads) : 0;
+    in->arrive = dcv_alloc((size_t)(SLOTS * in->round), (size_t)(f->m[0] * PAIR_BYTES));
     in->in = dcv_alloc((size_t)(s->ranks * in->round), sizeof *in->in);
     in->away = dcv_alloc((size_t)(s->ranks * in->round), sizeof *in->away);
     in->plane_sums = dcv_alloc((size_t)(f->channels * f->m[0]), SLAB_SUMS * sizeof(double));
     in->batch_sums = dcv_alloc((size_t)(f->channels * s->n_batches), SLAB_SUMS * sizeof(double));
     in->plane_counts = dcv_alloc((size_t)size, sizeof *in->plane_counts);
     in->batch_counts = dcv_alloc((size_t)size, sizeof *in->batch_counts);
-    in->work = dcv_alloc_streamed((size_t)(f->channels * s->n_batches), (size_t)in->step * sizeof(real));
     return complete(in->room, threads, room) && complete(in->plane, threads, plane_reals(f)) &&
                    complete(in->line, threads, line_reals(f)) && in->arrive && in->in && in->away && in->plane_sums &&
-                   in->batch_sums && in->plane_counts && in->batch_counts && in->work
+                   in->batch_sums && in->plane_counts && in->batch_counts
                ? DCV_OK
                : DCV_ENOMEM;
 }
@@ -174,6 +183,28 @@ static int64_t batches_before(const slab *s, int rank)
     return part_first(s->n_batches, rank < s->ranks ? rank : s->ranks, s->ranks);
 }
 
+/* Ranks of a node that have planes. */
+static int ranks_on(const slab *s, int node)
+{
+    const int first = group_node_first(s->group, node), end = group_node_first(s->group, node + 1);
+    return first >= s->ranks ? 0 : (end < s->ranks ? end : s->ranks) - first;
+}
+
+static int64_t planes_before_node(const slab *s, int node)
+{
+    return planes_before(s, group_node_first(s->group, node));
+}
+
+static void find_nodes(slab *s)
+{
+    const int node = group_node(s->group);
+    for (int k = 0; k < group_nodes(s->group); k++)
+        s->in->nodes += ranks_on(s, k) > 0;
+    s->in->near_first = planes_before_node(s, node);
+    s->in->near = planes_before_node(s, node + 1) - s->in->near_first;
+    s->in->step = s->in->near ? step_of(s->in->near) : 0;
+}
+
 static dcv_status make(slab *s)
 {
     DCV_TRY(check_shape(&s->shape, s->ranks));
@@ -186,7 +217,7 @@ static dcv_status make(slab *s)
     s->in = dcv_alloc(1, sizeof *s->in);
     if (!s->in)
         return DCV_ENOMEM;
-    s->in->step = s->n_planes ? step_of(s->n_planes) : 0;
+    find_nodes(s);
     s->in->chunks = row_chunks(s->shape.m[2]);
     DCV_TRY(make_buffers(s));
     for (int r = 0; r < group_size(s->group); r++) {
@@ -194,6 +225,23 @@ static dcv_status make(slab *s)
         s->in->batch_counts[r] = (batches_before(s, r + 1) - batches_before(s, r)) * SLAB_SUMS;
     }
     return make_plans(s);
+}
+
+/* The spectra.  Each rank takes an equal part of what the node shares from the system, for it to lie near. */
+static dcv_status make_work(slab *s)
+{
+    slab_inside *in = s->in;
+    const int node = group_node(s->group), first = group_node_first(s->group, node), active = ranks_on(s, node);
+    const size_t n = (size_t)(s->shape.channels * s->n_batches), each = (size_t)in->step * sizeof(real);
+    if (group_node_first(s->group, node + 1) - first == 1 || !each) {
+        in->work = dcv_alloc_streamed(n, each);
+    } else {
+        const int mine = s->rank - first < active ? s->rank - first : active;
+        in->work = group_share(s->group, n * each, (size_t)part_first((int64_t)(n * each), mine, active),
+                               (size_t)part_first((int64_t)(n * each), mine < active ? mine + 1 : active, active));
+        in->shared = in->work ? n * each : 0;
+    }
+    return in->work ? DCV_OK : DCV_ENOMEM;
 }
 
 dcv_status slab_new(const slab_shape *shape, group *g, pool *p, slab **out)
@@ -209,6 +257,8 @@ dcv_status slab_new(const slab_shape *shape, group *g, pool *p, slab **out)
         st = make(s);
     }
     st = group_agree(g, st);
+    if (st == DCV_OK)
+        st = group_agree(g, make_work(s));
     if (st != DCV_OK) {
         slab_free(s);
         *out = NULL;
@@ -231,7 +281,10 @@ static void inside_free(slab_inside *in, int threads)
     free_for_threads(in->room, threads);
     free_for_threads(in->plane, threads);
     free_for_threads(in->line, threads);
-    dcv_free(in->work);
+    if (in->shared)
+        group_unshare(in->work, in->shared);
+    else
+        dcv_free(in->work);
     dcv_free(in->arrive);
     dcv_free(in->in);
     dcv_free(in->away);
@@ -256,10 +309,16 @@ int64_t slab_wave(const slab *s, int axis, int64_t place)
     return lanes_wave(axis ? s->in->mid : s->in->out, place);
 }
 
+/* Spectra of this node's planes in batch b. */
+static real *near_at(const slab *s, int channel, int64_t b)
+{
+    return s->in->work + (channel * s->n_batches + b) * s->in->step;
+}
+
 /* Spectrum of plane i of this rank in batch b. */
 static real *chunk_at(const slab *s, int channel, int64_t b, int64_t i)
 {
-    return s->in->work + (channel * s->n_batches + b) * s->in->step + i * PAIR;
+    return near_at(s, channel, b) + (s->first_plane - s->in->near_first + i) * PAIR;
 }
 
 /* --- Sums -------------------------------------------------------------------------- */
@@ -462,70 +521,108 @@ static void transform(const columns_pass *p, int64_t own, real *at, int thread)
 static void batch_alone(void *ctx, int64_t own, int thread)
 {
     const columns_pass *p = ctx;
-    transform(p, own, chunk_at(p->s, p->channel, own, 0), thread);
+    transform(p, own, near_at(p->s, p->channel, p->s->first_batch + own), thread);
 }
 
-/* Batch g of this round of rank r: its number, -1 if it has fewer. */
-static int64_t batch_of(const columns_pass *p, int r, int64_t g)
+/* Batch g of the round from k on of rank r: its number, -1 if it has fewer. */
+static int64_t batch_of(const slab *s, int r, int64_t k, int64_t g)
 {
-    const int64_t b = batches_before(p->s, r) + p->k + g;
-    return b < batches_before(p->s, r + 1) ? b : -1;
+    const int64_t b = batches_before(s, r) + k + g;
+    return b < batches_before(s, r + 1) ? b : -1;
+}
+
+/* Where batch g of this rank's round from k on is put together. */
+static real *whole_at(const slab *s, int64_t k, int64_t g)
+{
+    return s->in->arrive + (k / s->in->round % SLOTS * s->in->round + g) * s->shape.m[0] * PAIR;
 }
 
 static void batch_arrived(void *ctx, int64_t g, int thread)
 {
     const columns_pass *p = ctx;
-    if (batch_of(p, p->s->rank, g) >= 0)
-        transform(p, p->k + g, p->s->in->arrive + g * p->s->shape.m[0] * PAIR, thread);
+    const slab *s = p->s;
+    const int64_t b = batch_of(s, s->rank, p->k, g);
+    if (b < 0)
+        return;
+    real *at = whole_at(s, p->k, g), *near = near_at(s, p->channel, b), *here = at + s->in->near_first * PAIR;
+    if (p->how & SLAB_FORWARD)
+        memcpy(here, near, (size_t)(s->in->near * PAIR_BYTES));
+    transform(p, p->k + g, at, thread);
+    if (p->how & SLAB_BACK)
+        memcpy(near, here, (size_t)(s->in->near * PAIR_BYTES));
 }
 
-/* Own planes of everybody's batches against everybody's planes of own batches.  to_columns: planes leave, columns
- * arrive. */
-static void swap(columns_pass *p, bool to_columns)
+/* The other nodes' planes of this rank's batches. */
+static int parcels_of_columns(const columns_pass *p, int64_t k, parcel *to)
 {
-    slab *s = p->s;
-    slab_inside *in = s->in;
-    int n_planes = 0, n_columns = 0;
-    parcel *planes = to_columns ? in->away : in->in, *columns = to_columns ? in->in : in->away;
-    for (int r = 0; r < s->ranks; r++)
-        for (int64_t g = 0; g < in->round; g++) {
-            const int64_t theirs = batch_of(p, r, g), first = planes_before(s, r), n = planes_before(s, r + 1) - first;
-            real *column = in->arrive + (g * s->shape.m[0] + first) * PAIR;
-            real *mine = theirs >= 0 ? chunk_at(s, p->channel, theirs, 0) : NULL;
-            if (r == s->rank && mine)
-                memcpy(to_columns ? column : mine, to_columns ? mine : column, (size_t)(n * PAIR_BYTES));
-            if (r == s->rank)
-                continue;
-            if (mine)
-                planes[n_planes++] = (parcel){r, mine, s->n_planes * PAIR_BYTES};
-            if (batch_of(p, s->rank, g) >= 0)
-                columns[n_columns++] = (parcel){r, column, n * PAIR_BYTES};
-        }
-    group_exchange(s->group, in->in, to_columns ? n_columns : n_planes, in->away, to_columns ? n_planes : n_columns);
+    const slab *s = p->s;
+    const int here = group_node(s->group), mine = s->rank - group_node_first(s->group, here);
+    int n = 0;
+    for (int node = 0; node < s->in->nodes; node++) {
+        const int64_t first = planes_before_node(s, node), planes = planes_before_node(s, node + 1) - first;
+        const int peer = group_node_first(s->group, node) + mine % ranks_on(s, node);
+        for (int64_t g = 0; node != here && g < s->in->round && batch_of(s, s->rank, k, g) >= 0; g++)
+            to[n++] = (parcel){peer, whole_at(s, k, g) + first * PAIR, planes * PAIR_BYTES};
+    }
+    return n;
 }
 
-static void columns_together(columns_pass *p)
+/* This node's planes of the batches of those ranks of other nodes that this one serves. */
+static int parcels_of_planes(const columns_pass *p, int64_t k, parcel *to)
+{
+    const slab *s = p->s;
+    const int here = group_node(s->group), mine = s->rank - group_node_first(s->group, here);
+    int n = 0;
+    for (int node = 0; node < s->in->nodes; node++)
+        for (int i = mine; node != here && i < ranks_on(s, node); i += ranks_on(s, here)) {
+            const int peer = group_node_first(s->group, node) + i;
+            for (int64_t g = 0, b; g < s->in->round && (b = batch_of(s, peer, k, g)) >= 0; g++)
+                to[n++] = (parcel){peer, near_at(s, p->channel, b), s->in->near * PAIR_BYTES};
+        }
+    return n;
+}
+
+/* Planes leave and columns arrive, or the other way round. */
+enum { TO_COLUMNS, TO_PLANES };
+
+static void begin(const columns_pass *p, int way, int64_t k)
+{
+    slab_inside *in = p->s->in;
+    const bool there = way == TO_COLUMNS;
+    const int n_columns = parcels_of_columns(p, k, there ? in->in : in->away);
+    const int n_planes = parcels_of_planes(p, k, there ? in->away : in->in);
+    group_begin(p->s->group, way, in->in, there ? n_columns : n_planes, in->away, there ? n_planes : n_columns);
+}
+
+static void columns_of_nodes(columns_pass *p)
 {
     slab *s = p->s;
     const int64_t round = s->in->round, most = most_part(s->n_batches, s->ranks);
+    if (p->how & SLAB_FORWARD)
+        begin(p, TO_COLUMNS, 0);
     for (p->k = 0; p->k < most; p->k += round) {
-        if (p->how & SLAB_FORWARD)
-            swap(p, true);
+        group_end(s->group, TO_COLUMNS);
+        group_end(s->group, TO_PLANES); /* the round before: its slot is the next one's */
+        if (p->how & SLAB_FORWARD && p->k + round < most)
+            begin(p, TO_COLUMNS, p->k + round);
         pool_run(s->pool, round, batch_arrived, p);
         if (p->how & SLAB_BACK)
-            swap(p, false);
+            begin(p, TO_PLANES, p->k);
     }
+    group_end(s->group, TO_PLANES);
 }
 
 void slab_columns(slab *s, int how, slab_batch_fn fn, void *ctx, double *sums, bool maxima)
 {
+    group_meet(s->group);
     for (int c = 0; c < s->shape.channels && s->rank < s->ranks; c++) {
         columns_pass p = {s, how, c, fn, ctx, 0};
-        if (s->ranks > 1)
-            columns_together(&p);
+        if (s->in->nodes > 1)
+            columns_of_nodes(&p);
         else
             pool_run(s->pool, s->n_own, batch_alone, &p);
     }
+    group_meet(s->group);
     if (sums)
         add_up(s, s->in->batch_sums, s->n_batches, s->in->batch_counts, sums, maxima);
 }

@@ -53,8 +53,9 @@ struct slab {
 dcv_status slab_new(const slab_shape *shape, group *g, pool *p, slab **out) DCV_MUST_USE;
 void slab_free(slab *s); /* NULL is allowed */
 
-/* Bytes that a rank of ranks holds for a slab, at most. */
-int64_t slab_bytes(const slab_shape *shape, int ranks, int threads);
+/* Bytes that a rank of ranks, near of which are on a node, holds for a slab, at most; a part of what the node shares
+ * counted. */
+int64_t slab_bytes(const slab_shape *shape, int ranks, int near, int threads);
 
 /* Which frequency stands at a place of axis 0, or in row i1 of columns (axis 1). */
 int64_t slab_wave(const slab *s, int axis, int64_t place);
