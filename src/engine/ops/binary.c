@@ -483,6 +483,76 @@ DCV_INLINE float pulled(dcv_pull kind, float gy, float a, float b)
     return 0;
 }
 
+/* ---- products of maps and of gates, which have one number a channel ---- */
+
+static bool is_gate(const dcv_dims *x, const dcv_dims *map)
+{
+    int64_t beyond = 1;
+    for (int i = 2; i < x->n; i++)
+        beyond *= x->d[i];
+    return x->n == map->n && x->n > 2 && x->d[0] == 1 && x->d[1] == map->d[1] && beyond == 1;
+}
+
+/* Maps in one layout, of which a or gx may be gates instead. */
+static bool goes_by_channels(const dcv_blob *gy, const dcv_blob *a, const dcv_blob *gx)
+{
+    if (gy->block != a->block || gy->block != gx->block || gy->dims->n < 3 || gy->dims->d[0] != 1)
+        return false;
+    return (dcv_dims_equal(a->dims, gy->dims) || is_gate(a->dims, gy->dims)) &&
+           (dcv_dims_equal(gx->dims, gy->dims) || is_gate(gx->dims, gy->dims));
+}
+
+/* A row of n cells of one block: gx = gy a, or gx += their sum over the row. */
+DCV_INLINE void row_back(int64_t n, int block, bool a_gate, bool x_gate, const float *gy, const float *a,
+                         float *restrict gx)
+{
+    double sum[16] = {0};
+    for (int64_t i = 0; i < n; i++, gy += block, a += a_gate ? 0 : block)
+        for (int l = 0; l < block; l++) {
+            const float v = gy[l] * a[l];
+            if (x_gate)
+                sum[l] += v;
+            else
+                gx[i * block + l] = v;
+        }
+    for (int l = 0; x_gate && l < block; l++)
+        gx[l] += (float)sum[l];
+}
+
+DCV_INLINE void rows_back(const dcv_blob *gy, const dcv_blob *a, dcv_blob *gx, int block)
+{
+    const dcv_dims *d = gy->dims;
+    const bool a_gate = !dcv_dims_equal(a->dims, d), x_gate = !dcv_dims_equal(gx->dims, d);
+    const int64_t n = d->d[d->n - 1], rows = n ? dcv_blob_shape_of(d, block).floats / (n * block) : 0;
+    const int64_t each = n && d->d[1] ? dcv_count(d) / (n * d->d[1]) : 1; /* rows of a channel */
+    for (int64_t r = 0; r < rows; r++) {
+        const float *g = gy->data + r * n * block, *pa = a->data + (a_gate ? r / each : r * n) * block;
+        float *x = gx->data + (x_gate ? r / each : r * n) * block;
+        if (x_gate)
+            row_back(n, block, false, true, g, pa, x);
+        else if (a_gate)
+            row_back(n, block, true, false, g, pa, x);
+        else
+            row_back(n, block, false, false, g, pa, x);
+    }
+}
+
+DCV_CLONES static void channels_back(const dcv_blob *gy, const dcv_blob *a, dcv_blob *gx)
+{
+    if (!dcv_dims_equal(gx->dims, gy->dims))
+        memset(gx->data, 0, (size_t)dcv_blob_shape_of(gx->dims, gx->block).floats * sizeof(float));
+    switch (gy->block) { /* lengths that are known make vectors */
+    case 8:
+        rows_back(gy, a, gx, 8);
+        break;
+    case 16:
+        rows_back(gy, a, gx, 16);
+        break;
+    default:
+        rows_back(gy, a, gx, 1);
+    }
+}
+
 void dcv_binary_back(dcv_pull kind, const dcv_blob *gy, const dcv_blob *a, const dcv_blob *b, dcv_blob *gx)
 {
     const dcv_dims d = gy->dims->n ? *gy->dims : (dcv_dims){1, {1}};
@@ -490,6 +560,10 @@ void dcv_binary_back(dcv_pull kind, const dcv_blob *gy, const dcv_blob *a, const
     if (same && kind == DCV_PULL_ADD) {
         if (gx->data != gy->data)
             memcpy(gx->data, gy->data, (size_t)dcv_blob_shape_of(gy->dims, gy->block).floats * sizeof(float));
+        return;
+    }
+    if (kind == DCV_PULL_MUL && goes_by_channels(gy, a, gx)) {
+        channels_back(gy, a, gx);
         return;
     }
     const dcv_walker wx = dcv_walker_of(&d, gx->dims, gx->block), wy = dcv_walker_of(&d, gy->dims, gy->block);

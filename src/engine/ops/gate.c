@@ -85,6 +85,44 @@ __attribute__((target("avx512f"))) static int64_t guide_avx512(int64_t n, const 
     }
     return i;
 }
+
+/* Eight at a time. */
+__attribute__((target("avx2"))) static int64_t pack_avx2(int64_t n, const float *y, float lo, float hi, uint8_t *bits)
+{
+    const __m256 l = _mm256_set1_ps(lo), h = _mm256_set1_ps(hi);
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256 v = _mm256_loadu_ps(y + i);
+        bits[i / 8] = (uint8_t)_mm256_movemask_ps(
+            _mm256_and_ps(_mm256_cmp_ps(v, l, _CMP_GT_OQ), _mm256_cmp_ps(v, h, _CMP_LT_OQ)));
+    }
+    return i;
+}
+
+/* All ones in the lanes whose bit is set. */
+__attribute__((target("avx2"))) static inline __m256 lanes_of(uint8_t bits)
+{
+    const __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits), each), each));
+}
+
+__attribute__((target("avx2"))) static int64_t mask_avx2(int64_t n, const uint8_t *bits, const float *gy, float *gx)
+{
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(gx + i, _mm256_and_ps(lanes_of(bits[i / 8]), _mm256_loadu_ps(gy + i)));
+    return i;
+}
+
+__attribute__((target("avx2"))) static int64_t guide_avx2(int64_t n, const uint8_t *bits, const float *gy, float *gx)
+{
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256 v = _mm256_loadu_ps(gy + i), up = _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ);
+        _mm256_storeu_ps(gx + i, _mm256_and_ps(_mm256_and_ps(lanes_of(bits[i / 8]), up), v));
+    }
+    return i;
+}
 #endif
 
 static void pack(int64_t n, const float *y, float lo, float hi, uint8_t *bits)
@@ -93,6 +131,8 @@ static void pack(int64_t n, const float *y, float lo, float hi, uint8_t *bits)
 #ifdef DCV_X86
     if (__builtin_cpu_supports("avx512f"))
         done = pack_avx512(n, y, lo, hi, bits);
+    else if (__builtin_cpu_supports("avx2"))
+        done = pack_avx2(n, y, lo, hi, bits);
 #endif
     pack_plain(n - done, y + done, lo, hi, bits + done / 8);
 }
@@ -103,6 +143,8 @@ static void mask(int64_t n, const uint8_t *bits, const float *gy, float *gx)
 #ifdef DCV_X86
     if (__builtin_cpu_supports("avx512f"))
         done = mask_avx512(n, bits, gy, gx);
+    else if (__builtin_cpu_supports("avx2"))
+        done = mask_avx2(n, bits, gy, gx);
 #endif
     mask_plain(n - done, bits + done / 8, gy + done, gx + done);
 }
@@ -127,6 +169,8 @@ void dcv_gate_guide(const dcv_graph *g, const dcv_node *nd, const dcv_back_io *i
 #ifdef DCV_X86
     if (__builtin_cpu_supports("avx512f"))
         done = guide_avx512(n, bits, io->gy[0].data, io->gx[0].data);
+    else if (__builtin_cpu_supports("avx2"))
+        done = guide_avx2(n, bits, io->gy[0].data, io->gx[0].data);
 #endif
     guide_plain(n - done, bits + done / 8, io->gy[0].data + done, io->gx[0].data + done);
 }
