@@ -95,6 +95,22 @@ static dcv_model_node resized_net[] = {SCALES("by1", &linear_scales),
                                        NODE("Flatten", "h", 0, NULL, "g"),
                                        NODE("Gemm", "y", 0, NULL, "h", "w3")};
 
+/* Means of what lies inside: divisors that differ at the border, in maps of channels that fill no block. */
+static const int64_t three_px[2] = {3, 3}, two_px[2] = {2, 2};
+static const dcv_attr mean_of_nine[3] = {{.name = "kernel_shape", .type = DCV_ATTR_INTS, .n = 2, .i = three_px},
+                                         {.name = "pads", .type = DCV_ATTR_INTS, .n = 4, .i = one},
+                                         {.name = "strides", .type = DCV_ATTR_INTS, .n = 2, .i = two_px}};
+static dcv_model_node averaged_net[] = {NODE("Conv", "a", 1, &pads, "x", "w0"),
+                                        NODE("Relu", "b", 0, NULL, "a"),
+                                        NODE("AveragePool", "p", 2, mean_of_nine, "b"),
+                                        NODE("Conv", "c", 1, &pads, "p", "w1"),
+                                        NODE("AveragePool", "q", 3, mean_of_nine, "c"),
+                                        NODE("Conv", "e", 1, &pads, "q", "w2"),
+                                        NODE("Relu", "f", 0, NULL, "e"),
+                                        NODE("GlobalAveragePool", "g", 0, NULL, "f"),
+                                        NODE("Flatten", "h", 0, NULL, "g"),
+                                        NODE("Gemm", "y", 0, NULL, "h", "w3")};
+
 #define NODES(N) N, sizeof N / sizeof *N
 static const struct {
     const char *name;
@@ -109,6 +125,9 @@ static const struct {
      NODES(gated_net),
      {{4, {64, CHANNELS, 3, 3}}, {4, {WIDE, 64, 3, 3}}, {4, {WIDE, WIDE, 3, 3}}, {2, {WIDE, 10}}}},
     {"flat", NODES(flat_net), {{4, {64, CHANNELS, 3, 3}}, {2, {64 * SIDE * SIDE, 128}}, {2, {128, 10}}, {1, {1}}}},
+    {"averaged",
+     NODES(averaged_net),
+     {{4, {20, CHANNELS, 3, 3}}, {4, {27, 20, 3, 3}}, {4, {32, 27, 3, 3}}, {2, {32, 10}}}},
     {"resized",
      NODES(resized_net),
      {{4, {20, CHANNELS, 3, 3}}, {4, {16, 5, 3, 3}}, {4, {32, 64, 3, 3}}, {2, {32, 10}}}},
@@ -437,12 +456,14 @@ int main(void)
     check_net("wide", DCV_BACKEND_BLAS, DCV_STRICT, 10, 9, 1e-5);
     check_net("flat", DCV_BACKEND_BLAS, DCV_STRICT, 5, 3, 1e-5);
     check_net("resized", DCV_BACKEND_BLAS, DCV_STRICT, 5, 3, 1e-5);
+    check_net("averaged", DCV_BACKEND_BLAS, DCV_STRICT, 4, 3, 1e-5);
 #ifdef DCV_HAVE_ONEDNN
     check_net("wide", DCV_BACKEND_ONEDNN, DCV_STRICT, 5, 3, 1e-5);
     check_net("wide", DCV_BACKEND_ONEDNN, DCV_FAST, 5, 3, 1e-3);
     check_net("gated", DCV_BACKEND_ONEDNN, DCV_STRICT, 9, 7, 1e-5);
     check_net("flat", DCV_BACKEND_ONEDNN, DCV_STRICT, 5, 3, 1e-5);
     check_net("resized", DCV_BACKEND_ONEDNN, DCV_STRICT, 3, 7, 1e-5);
+    check_net("averaged", DCV_BACKEND_ONEDNN, DCV_STRICT, 3, 3, 1e-5);
     check_net("resized", DCV_BACKEND_ONEDNN, DCV_FAST, 5, 3, 1e-3);
 #endif
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++) {

@@ -79,21 +79,61 @@ DCV_CLONES static void divide_any(const dcv_pool_nest *n, bool border, int lanes
         divide_plain(n, border, y);
 }
 
-/* Where every window counts all of its cells. */
+/* Divide by what lies inside: outside cells have a mark, the same in all lanes that are channels. */
+DCV_INLINE void average_inside(const dcv_pool_nest *n, int lanes, const float *x, float *y)
+{
+    for (int64_t o = 0; o < n->out[0] * n->out[1] * n->out[2]; o++, y += lanes) {
+        const int64_t at[3] = {o / n->out[2] / n->out[1], o / n->out[2] % n->out[1], o % n->out[2]};
+        dcv_taps t[3];
+        int64_t cells = 0;
+        for (int i = 0; i < 3; i++)
+            t[i] = dcv_window_taps(&n->win[i], at[i], n->in[i]);
+        for (int l = 0; l < lanes; l++)
+            y[l] = 0;
+        for (int64_t i = t[0].lo, z = t[0].at; i < t[0].hi; i++, z += n->win[0].dilation)
+            for (int64_t j = t[1].lo, r = t[1].at; j < t[1].hi; j++, r += n->win[1].dilation)
+                for (int64_t k = t[2].lo, c = t[2].at; k < t[2].hi; k++, c += n->win[2].dilation) {
+                    const float *cell = x + ((z * n->in[1] + r) * n->in[2] + c) * lanes;
+                    if (cell[0] == DCV_POOL_NOWHERE)
+                        continue;
+                    cells++;
+                    for (int l = 0; l < lanes; l++)
+                        y[l] += cell[l];
+                }
+        const float scale = cells > 0 ? 1.0f / (float)cells : 0;
+        for (int l = 0; l < lanes; l++)
+            y[l] *= scale;
+    }
+}
+
+DCV_CLONES static void average_inside_any(const dcv_pool_nest *n, int lanes, const float *x, float *y)
+{
+    if (lanes == 16)
+        average_inside(n, 16, x, y);
+    else if (lanes == 8)
+        average_inside(n, 8, x, y);
+    else
+        average_inside(n, 1, x, y);
+}
+
+/* Where every window counts all of its cells, or those inside the image, which are told by a mark. */
 static bool crop(const dcv_graph *g, dcv_node *nd, float *border)
 {
     dcv_pool_attr *a = nd->attr;
     const dcv_dims *x = &g->value[nd->in[0]].dims, *y = &g->value[nd->out[0]].dims;
+    bool whole = true;
     for (int i = 0; i < a->window.n_space; i++) {
         const dcv_window *w = &a->window.win[i];
         for (int64_t o = 0; o < y->d[2 + i]; o++) {
             const dcv_taps t = dcv_window_taps(w, o, x->d[2 + i]);
-            if (counted(w, &t, o, x->d[2 + i], a->count_include_pad != 0) != w->kernel)
-                return false;
+            whole = whole && counted(w, &t, o, x->d[2 + i], a->count_include_pad != 0) == w->kernel;
         }
     }
+    if (!whole && a->count_include_pad)
+        return false;
+    a->marked = !whole;
     dcv_window_crop(&a->window);
-    *border = 0;
+    *border = whole ? 0 : DCV_POOL_NOWHERE;
     return true;
 }
 
@@ -110,6 +150,10 @@ static void forward(const dcv_graph *g, const dcv_node *nd, const dcv_io *io)
         const float *from = dcv_blob_slice(x, q);
         float *to = dcv_blob_slice(y, q);
         for (int64_t b = 0; b < sy.blocks; b++, from += sx.cells * x->block, to += sy.cells * y->block) {
+            if (a->marked) {
+                average_inside_any(&n, y->block, from, to);
+                continue;
+            }
             dcv_pool_plane(DCV_POOL_SUM, &n, y->block, from, to);
             divide_any(&n, border, y->block, to);
         }

@@ -2,14 +2,19 @@
 #ifndef DCV_ENGINE_OPS_POOL_H
 #define DCV_ENGINE_OPS_POOL_H
 
+#include <float.h>
 #include "engine/ops/window.h"
 
 typedef struct dcv_pool_attr {
     dcv_window_attr window; /* first: dcv_conv_windows() serves pools too */
     int64_t ceil_mode;
     int64_t count_include_pad; /* AveragePool */
+    bool marked;               /* AveragePool of a part of a map: cells of DCV_POOL_NOWHERE lie outside */
     int64_t storage_order;     /* MaxPool: of Indices */
 } dcv_pool_attr;
+
+/* Stands for cells outside of a map; no sum of cells is one. */
+#define DCV_POOL_NOWHERE (-FLT_MAX)
 
 extern const dcv_op dcv_op_maxpool, dcv_op_averagepool;
 
