@@ -1,4 +1,5 @@
-/* deblur.c -- results of `deblur` and `blur` as pictures: the image beside its PSF, and the curve of the divergence.
+/* deblur.c -- results of `deblur` and `blur` as pictures: the input, where it can still be found, the image, its PSF,
+ * and the curve of the divergence.
  *
  * Grey runs from the smallest value to the 99.8th percentile, so that a star does not make a night of the rest.  In
  * three dimensions each pixel is the largest value along the first axis.  Traces are drawn below each other.
@@ -7,10 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include "deconvoy/memory.h"
+#include "report/before.h"
 #include "report/canvas.h"
 #include "report/reporter.h"
 
-enum { MOST_OBJECTS = 16, GAP = 6, SIDE = 640, CURVE_H = 180, CURVE_W = 320, TRACE_H = 60, TRACE_W = 640 };
+enum {
+    MOST_OBJECTS = 16,
+    GAP = 6,
+    SIDE = 640,
+    CURVE_H = 180,
+    CURVE_W = 320,
+    TRACE_H = 60,
+    TRACE_W = 640,
+    TOP = GAP + CANVAS_TEXT_H + 3
+};
 static const int64_t most_values = INT64_C(1) << 28; /* of an object */
 
 typedef struct view {
@@ -67,28 +78,43 @@ static canvas_scale scale_for(int64_t h, int64_t w, int64_t side)
 
 /* --- Objects -------------------------------------------------------------------------- */
 
-static dcv_status draw_image(const view *v, const char *path, int64_t i, dcv_image *sheet, int64_t *right)
+/* One object's values (which are projected in place) with a line above, at x of the sheet. */
+static dcv_status draw_values(const view *v, float *values, const char *words, int64_t x, dcv_image *sheet)
 {
     const int64_t n = v->h * v->w * v->channels;
     const canvas_scale s = scale_for(v->h, v->w, SIDE);
-    float *values = dcv_alloc((size_t)v->each, sizeof *values);
     uint8_t *px = dcv_alloc((size_t)n, 1);
+    if (!px)
+        return DCV_ENOMEM;
+    project(values, v->depth, n);
+    const dcv_status st = to_grey(values, n, px);
+    canvas_text(sheet, GAP, x, canvas_scaled(v->w, s), 1, words);
+    canvas_picture(sheet, TOP, x, px, v->channels, v->h, v->w, v->w, s);
+    dcv_free(px);
+    return st;
+}
+
+/* The object before and after; *right: where the sheet goes on. */
+static dcv_status draw_images(const view *v, const char *path, int64_t i, dcv_image *sheet, int64_t *right)
+{
+    const canvas_scale s = scale_for(v->h, v->w, SIDE);
+    const int64_t h = canvas_scaled(v->h, s), w = canvas_scaled(v->w, s);
     const bool leads = v->image.n > v->dimensions + (v->channels > 1);
-    dcv_status st = values && px
+    const before_want want = {v->group + 1, i, v->objects, v->each, v->channels};
+    float *values = dcv_alloc((size_t)v->each, sizeof *values), *before = dcv_alloc((size_t)v->each, sizeof *before);
+    const bool found = values && before && before_read(v->in, &want, before);
+    dcv_status st = values && before
                         ? dcv_h5_read(v->in->h5, path, DCV_F32, leads ? i : 0, leads ? 1 : v->image.d[0], values)
                         : DCV_ENOMEM;
-    if (st == DCV_OK) {
-        project(values, v->depth, n);
-        st = to_grey(values, n, px);
-    }
+    *right = GAP + (found ? 2 : 1) * (w + GAP);
     if (st == DCV_OK)
-        st = canvas_new(canvas_scaled(v->h, s) + 2 * GAP > CURVE_H + 140 ? canvas_scaled(v->h, s) + 2 * GAP
-                                                                         : CURVE_H + 140,
-                        canvas_scaled(v->w, s) + CURVE_W + 4 * GAP, sheet);
+        st = canvas_new(h + TOP + GAP > CURVE_H + 140 ? h + TOP + GAP : CURVE_H + 140, *right + CURVE_W + 2 * GAP,
+                        sheet);
+    if (st == DCV_OK && found)
+        st = draw_values(v, before, "before", GAP, sheet);
     if (st == DCV_OK)
-        canvas_picture(sheet, GAP, GAP, px, v->channels, v->h, v->w, v->w, s);
-    *right = canvas_scaled(v->w, s) + 2 * GAP;
-    dcv_free(px);
+        st = draw_values(v, values, found ? "after" : "result", *right - GAP - w, sheet);
+    dcv_free(before);
     dcv_free(values);
     return st;
 }
@@ -194,7 +220,7 @@ static dcv_status draw_objects(const view *v, const char *path)
     for (int64_t i = 0; i < v->objects && i < MOST_OBJECTS; i++) {
         dcv_image sheet = {.px = NULL};
         int64_t right = 0;
-        dcv_status st = draw_image(v, path, i, &sheet, &right);
+        dcv_status st = draw_images(v, path, i, &sheet, &right);
         if (st == DCV_OK)
             st = draw_psf(v, right, &sheet);
         if (st == DCV_OK)

@@ -200,6 +200,38 @@ def negatives():
     check('nothing but negatives', (image('/deblur/image') == 0).all())
 
 
+def sheet_width(result):
+    """Of the first sheet of a report made from elsewhere."""
+    done = subprocess.run([program, 'report', os.path.abspath(result), '-o', os.path.abspath('sheets')], capture_output=True, text=True, cwd='/')
+    check('report: %d %s' % (done.returncode, done.stderr), done.returncode == 0)
+    with open(done.stdout.split()[0], 'rb') as f:
+        return int.from_bytes(f.read(20)[16:], 'big')
+
+
+def sheets():
+    """The input stands beside the result, as long as it can be found and is of its shape."""
+    os.makedirs('shots')
+    for name in ('a.png', 'b.png'):
+        png('shots/' + name, rng.integers(0, 256, (30, 40)).astype(np.uint8), 8)
+    with open('shots.txt', 'w') as f:
+        f.write('shots/b.png\nshots/a.png\n')
+    put('cube.h5', image=rng.random((2, 30, 40)), other=rng.random((3, 3)))
+    for given, more in (('shots/a.png', {}), ('shots', {}), ('shots.txt', {}), ('cube.h5', {'dataset': '/image'})):
+        for job, how in (('deblur', {'iterations': 2}), ('blur', {})):
+            write(job=job, input=given, psf='{kind: gaussian, fwhm: 2}', **more, **how)
+            call('run', '--fresh', '--set', 'output=results/deep/r.h5')
+            whole = sheet_width('results/deep/r.h5')
+            os.rename(given, 'away')
+            alone = sheet_width('results/deep/r.h5')
+            os.rename('away', given)
+            check('%s of %s: sheets %d and %d wide' % (job, given, whole, alone), whole == alone + 4 * 40 + 6)
+    write(job='blur', input='shots/a.png', psf='{kind: gaussian, fwhm: 2}')
+    call('run', '--fresh')
+    whole = sheet_width('r.h5')
+    png('shots/a.png', np.zeros((30, 41), np.uint8), 8)
+    check('another picture in its place', sheet_width('r.h5') == whole - 4 * 40 - 6)
+
+
 with tempfile.TemporaryDirectory(prefix='deconvoy.') as folder:
     os.chdir(folder)
     for axes in (1, 2, 3):
@@ -207,6 +239,7 @@ with tempfile.TemporaryDirectory(prefix='deconvoy.') as folder:
     formats()
     folders()
     negatives()
+    sheets()
     os.chdir('/')
 print('%d checks, %d failed' % (checks, failed))
 sys.exit(1 if failed or not checks else 0)
