@@ -12,7 +12,8 @@
 
 enum { B = 8, GROUP = 16, CHUNK = 64, OUT = 4, IN = 6, POINTS = IN * IN, CELLS = 6, BATCH = 54, LINE = 16 };
 
-/* Where it was measured faster than direct kernels (tests/bench/README.md). */
+/* Where it was measured faster than direct kernels (tests/bench/README.md).  A box of windows takes it from where it is
+ * as fast: the whole map's weights are there for it, direct ones would be packed for the box alone. */
 bool dcv_winograd8_takes(const dcv_conv_desc *d)
 {
     if (d->groups != 1 || d->n_space != 2 || d->ic < 16 || d->oc < 16)
@@ -21,7 +22,7 @@ bool dcv_winograd8_takes(const dcv_conv_desc *d)
         if (d->win[i].kernel != 3 || d->win[i].stride != 1 || d->win[i].dilation != 1)
             return false;
     const int64_t cells = d->out[0] * d->out[1] * (d->together > 1 ? d->together : 1);
-    return cells > 64 || (d->ic * d->oc < 256 * 256 && cells >= 36);
+    return cells > (d->together ? 47 : 64) || (d->ic * d->oc < 256 * 256 && cells >= 36);
 }
 
 void dcv_winograd8_plan(const dcv_conv_desc *d, dcv_winograd *t)

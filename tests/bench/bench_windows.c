@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "engine/patch_plan.h"
 
 enum { MOST = 256, FULL_WINDOWS = 16, MOST_KINDS = 64, MOST_INPUTS = 512, MOST_ROOM = 64 };
@@ -28,7 +29,20 @@ typedef struct bench {
     dcv_span window[2][MOST];
     int n[2];
     float *picture, *fill;
+    double resident; /* MiB before anything of windows is made, but for weights and the whole walk */
 } bench;
+
+/* MiB of the process that are in memory now. */
+static double resident(void)
+{
+    long pages[2] = {0, 0};
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%ld %ld", &pages[0], &pages[1]) != 2)
+        pages[1] = 0;
+    if (f)
+        fclose(f);
+    return (double)pages[1] * (double)sysconf(_SC_PAGESIZE) / 1048576;
+}
 
 static double processor_ms(void)
 {
@@ -60,6 +74,16 @@ static void see(void *ctx, int k, int value, const dcv_blob *b, const dcv_span b
     *(float *)ctx += b->data[0];
 }
 
+static void run_whole(const bench *b, int n, dcv_observe_fn fn, void *ctx)
+{
+    const float *picture[DCV_GROUP];
+    const float *const *const input[1] = {picture};
+    for (int k = 0; k < DCV_GROUP; k++)
+        picture[k] = b->picture;
+    for (; n > 0; n -= DCV_GROUP)
+        dcv_walk_forward(b->whole, n < DCV_GROUP ? n : DCV_GROUP, input, fn, ctx);
+}
+
 static dcv_status open_bench(bench *b, const char *file, dcv_precision precision, int64_t patch, int64_t stride)
 {
     dcv_dims dims;
@@ -77,7 +101,9 @@ static dcv_status open_bench(bench *b, const char *file, dcv_precision precision
                                    .seen = &b->graph->logits,
                                    .n_seen = 1,
                                    .pictures = 100};
+    const double before = resident();
     DCV_TRY(dcv_patches_new(b->graph, &o, &b->patches));
+    const double plan = resident() - before;
     int *seen = dcv_alloc((size_t)b->graph->n_value, sizeof *seen);
     b->picture = dcv_alloc((size_t)dcv_count(&dims), sizeof *b->picture);
     b->fill = dcv_alloc((size_t)dims.d[1], sizeof *b->fill);
@@ -91,6 +117,8 @@ static dcv_status open_bench(bench *b, const char *file, dcv_precision precision
     DCV_TRY(dcv_engine_pack_own(b->engine));
     dcv_free(seen);
     DCV_TRY(dcv_walk_new(b->engine, &b->whole));
+    run_whole(b, DCV_GROUP, NULL, NULL);
+    b->resident = resident() - plan;
     DCV_TRY(dcv_patches_attach(b->patches, b->engine));
     DCV_TRY(dcv_patch_walk_new(b->patches, &b->walk));
     float *maps = dcv_alloc(dcv_patches_clean_floats(b->patches), sizeof *maps);
@@ -98,16 +126,6 @@ static dcv_status open_bench(bench *b, const char *file, dcv_precision precision
         return DCV_ENOMEM;
     dcv_patch_walk_clean_at(b->walk, maps);
     return DCV_OK;
-}
-
-static void run_whole(const bench *b, int n, dcv_observe_fn fn, void *ctx)
-{
-    const float *picture[DCV_GROUP];
-    const float *const *const input[1] = {picture};
-    for (int k = 0; k < DCV_GROUP; k++)
-        picture[k] = b->picture;
-    for (; n > 0; n -= DCV_GROUP)
-        dcv_walk_forward(b->whole, n < DCV_GROUP ? n : DCV_GROUP, input, fn, ctx);
 }
 
 static dcv_status run_windows(const bench *b)
@@ -238,6 +256,8 @@ static void show_memory(const bench *b)
     printf("MiB: clean maps %.1f, a whole walk %.1f, a thread's windows %.1f; weights %.1f, more in %d heads %.1f\n",
            (double)dcv_patches_clean_floats(p) / 262144, (double)dcv_walk_bytes(b->engine) / 1048576,
            (double)dcv_patch_walk_bytes(p) / 1048576, (double)dcv_engine_packed_bytes(b->engine) / 1048576, made,
+           (double)own / 1048576);
+    printf("MiB resident since windows were begun with: %.1f, of which weights %.1f\n", resident() - b->resident,
            (double)own / 1048576);
 }
 
