@@ -1,7 +1,8 @@
 /* deblur.c -- results of `deblur` and `blur` as pictures: the input, where it can still be found, the image, its PSF,
  * and the curve of the divergence.
  *
- * Grey runs from the smallest value to the 99.8th percentile, so that a star does not make a night of the rest.  In
+ * Grey runs from the smallest value to the 99.8th percentile, so that a star does not make a night of the rest; before
+ * and after share the grey of the former.  In
  * three dimensions each pixel is the largest value along the first axis.  Traces are drawn below each other.
  */
 #include <math.h>
@@ -40,8 +41,11 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Values to 0..255 by their range. */
-static dcv_status to_grey(const float *v, int64_t n, uint8_t *px)
+typedef struct range {
+    double lo, hi;
+} range;
+
+static dcv_status range_of(const float *v, int64_t n, range *out)
 {
     float *sorted = dcv_alloc((size_t)n, sizeof *sorted);
     if (!sorted)
@@ -51,14 +55,19 @@ static dcv_status to_grey(const float *v, int64_t n, uint8_t *px)
         if (isfinite(v[i]))
             sorted[k++] = v[i];
     qsort(sorted, (size_t)k, sizeof *sorted, by_size);
-    const double lo = k ? (double)sorted[0] : 0, hi = k ? (double)sorted[(k - 1) * 998 / 1000] : 1;
-    const double scale = hi > lo ? 255 / (hi - lo) : 0;
-    for (int64_t i = 0; i < n; i++) {
-        const double g = isfinite(v[i]) ? ((double)v[i] - lo) * scale : 0;
-        px[i] = (uint8_t)(g < 0 ? 0 : g > 255 ? 255 : g + 0.5);
-    }
+    *out = k ? (range){(double)sorted[0], (double)sorted[(k - 1) * 998 / 1000]} : (range){0, 1};
     dcv_free(sorted);
     return DCV_OK;
+}
+
+/* Values to 0..255. */
+static void to_grey(const float *v, int64_t n, range of, uint8_t *px)
+{
+    const double scale = of.hi > of.lo ? 255 / (of.hi - of.lo) : 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double g = isfinite(v[i]) ? ((double)v[i] - of.lo) * scale : 0;
+        px[i] = (uint8_t)(g < 0 ? 0 : g > 255 ? 255 : g + 0.5);
+    }
 }
 
 /* The largest value along the first axis, in place. */
@@ -78,8 +87,9 @@ static canvas_scale scale_for(int64_t h, int64_t w, int64_t side)
 
 /* --- Objects -------------------------------------------------------------------------- */
 
-/* One object's values (which are projected in place) with a line above, at x of the sheet. */
-static dcv_status draw_values(const view *v, float *values, const char *words, int64_t x, dcv_image *sheet)
+/* One object's values (which are projected in place) with a line above, at x of the sheet; *grey: taken from them where
+ * it is empty. */
+static dcv_status draw_values(const view *v, float *values, const char *words, int64_t x, range *grey, dcv_image *sheet)
 {
     const int64_t n = v->h * v->w * v->channels;
     const canvas_scale s = scale_for(v->h, v->w, SIDE);
@@ -87,7 +97,8 @@ static dcv_status draw_values(const view *v, float *values, const char *words, i
     if (!px)
         return DCV_ENOMEM;
     project(values, v->depth, n);
-    const dcv_status st = to_grey(values, n, px);
+    const dcv_status st = grey->hi > grey->lo ? DCV_OK : range_of(values, n, grey);
+    to_grey(values, n, *grey, px);
     canvas_text(sheet, GAP, x, canvas_scaled(v->w, s), 1, words);
     canvas_picture(sheet, TOP, x, px, v->channels, v->h, v->w, v->w, s);
     dcv_free(px);
@@ -100,6 +111,7 @@ static dcv_status draw_images(const view *v, const char *path, int64_t i, dcv_im
     const canvas_scale s = scale_for(v->h, v->w, SIDE);
     const int64_t h = canvas_scaled(v->h, s), w = canvas_scaled(v->w, s);
     const bool leads = v->image.n > v->dimensions + (v->channels > 1);
+    range grey = {0, 0};
     const before_want want = {v->group + 1, i, v->objects, v->each, v->channels};
     float *values = dcv_alloc((size_t)v->each, sizeof *values), *before = dcv_alloc((size_t)v->each, sizeof *before);
     const bool found = values && before && before_read(v->in, &want, before);
@@ -111,9 +123,9 @@ static dcv_status draw_images(const view *v, const char *path, int64_t i, dcv_im
         st = canvas_new(h + TOP + GAP > CURVE_H + 140 ? h + TOP + GAP : CURVE_H + 140, *right + CURVE_W + 2 * GAP,
                         sheet);
     if (st == DCV_OK && found)
-        st = draw_values(v, before, "before", GAP, sheet);
+        st = draw_values(v, before, "before", GAP, &grey, sheet);
     if (st == DCV_OK)
-        st = draw_values(v, values, found ? "after" : "result", *right - GAP - w, sheet);
+        st = draw_values(v, values, found ? "after" : "result", *right - GAP - w, &grey, sheet);
     dcv_free(before);
     dcv_free(values);
     return st;
@@ -136,7 +148,10 @@ static dcv_status draw_psf(const view *v, int64_t x, dcv_image *sheet)
     if (st == DCV_OK) {
         if (v->dimensions == 3 && info.dims.n == 3)
             project(values, info.dims.d[0], h * w);
-        st = to_grey(values, h * w, px);
+        range grey;
+        st = range_of(values, h * w, &grey);
+        if (st == DCV_OK)
+            to_grey(values, h * w, grey, px);
     }
     if (st == DCV_OK) {
         canvas_text(sheet, GAP, x, CURVE_W, 1, "PSF");
