@@ -3,12 +3,10 @@
  * Packed weights: [group of 64 outputs][block of 16 inputs][kernel row][kernel column][16][64], read in one stream.
  */
 #include <string.h>
-#include "engine/tile.h"
-#include "engine/vector.h"
+#include "engine/tile_kernel.h"
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
 
-enum { B = 16, GROUP = 64, COLUMNS = 7, CHUNK_FLOATS = 81920, WIDEN_FLOATS = 1 << 18 };
+enum { B = 16, GROUP = DCV_TILE_GROUP, COLUMNS = DCV_TILE_COLUMNS, CHUNK_FLOATS = 81920, WIDEN_FLOATS = 1 << 18 };
 
 static int64_t taps(const dcv_tile *t)
 {
@@ -138,156 +136,8 @@ typedef struct map {
     float *patch; /* scratch for what a tile at the edge reads */
 } map;
 
-/* One tile's places: x[at] its first input cell, w and bias those of the output group, y its first output cell. */
-typedef struct place {
-    const float *x, *w, *bias;
-    float *y;
-    int64_t at;         /* may lie in the border, before x */
-    int64_t row, plane; /* floats from an input row to the next, from a block to the next */
-    int64_t lo, hi;     /* kernel rows that do not lie in the border */
-    int64_t from, till; /* kernel columns before from lie in the border for the first column, those from till on for
-                         * the last */
-    int64_t blocks;     /* input blocks to sum */
-    const float *ahead; /* weights to fetch meanwhile, */
-    int64_t second;     /* the distance of a second line, 0: one line at a time, */
-    bool fetch;         /* and whether to do it */
-    bool first, last;
-} place;
-
-#define DCV_TILE static inline __attribute__((always_inline, target("avx512f")))
-
-/* What the sums start from: y as it stands, or bias (and what is to be added). */
-DCV_TILE __m512 start(const dcv_tile *t, const place *p, int64_t slab, int r, int j)
-{
-    const float *y = p->y + j * slab + r * B;
-    if (!p->first)
-        return _mm512_loadu_ps(y);
-    const __m512 b = p->bias ? _mm512_loadu_ps(p->bias + j * B) : _mm512_setzero_ps();
-    return t->d.add ? _mm512_add_ps(b, _mm512_loadu_ps(y)) : b;
-}
-
-/* Activation; a NaN stays one. */
-DCV_TILE __m512 end(const dcv_tile *t, __m512 v)
-{
-    if (t->d.act == DCV_ACT_RELU)
-        return _mm512_max_ps(_mm512_setzero_ps(), v);
-    if (t->d.act == DCV_ACT_LEAKY)
-        return _mm512_mask_mul_ps(v, _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_LT_OQ), v,
-                                  _mm512_set1_ps(t->d.act_lo));
-    if (t->d.act == DCV_ACT_CLIP)
-        return _mm512_min_ps(_mm512_set1_ps(t->d.act_hi), _mm512_max_ps(_mm512_set1_ps(t->d.act_lo), v));
-    return v;
-}
-
-/* Products of one kernel column with columns r0 .. r1 - 1: their inputs begin at x[at], step floats apart, w
- * [inner][64].
- */
-DCV_TILE const float *column(const place *p, bool fetch, int r0, int r1, int64_t inner, int64_t step, int64_t at,
-                             const float *w, const float *ahead, __m512 a[COLUMNS][4])
-{
-    for (int64_t c = 0; c < inner; c++, w += GROUP) {
-        if (fetch) {
-            _mm_prefetch((const char *)ahead, _MM_HINT_T1);
-            _mm_prefetch((const char *)(ahead + p->second), _MM_HINT_T1);
-            ahead += p->second + 16;
-        }
-        const __m512 w0 = _mm512_load_ps(w), w1 = _mm512_load_ps(w + 16), w2 = _mm512_load_ps(w + 32);
-#pragma GCC unroll 7
-        for (int r = r0; r < r1; r++) {
-            const __m512 v = _mm512_set1_ps(p->x[at + r * step + c]);
-            a[r][0] = _mm512_fmadd_ps(v, w0, a[r][0]);
-            a[r][1] = _mm512_fmadd_ps(v, w1, a[r][1]);
-            a[r][2] = _mm512_fmadd_ps(v, w2, a[r][2]);
-            /* 28 sums, 3 weights and v fill all 32 registers: the fourth weight comes from memory. */
-            __asm__("vfmadd231ps %2, %1, %0" : "+v"(a[r][3]) : "v"(v), "m"(*(const __m512 *)(w + 48)));
-        }
-    }
-    return ahead;
-}
-
-/* n columns, step floats apart in x, by 64 outputs. */
-DCV_TILE void tile(const dcv_tile *t, const place *p, int n, int lanes, int64_t step, bool fetch)
-{
-    const int64_t slab = t->d.out[0] * (t->d.n_space == 2 ? t->d.out[1] : 1) * B;
-    const int64_t row = t->dilation_h * p->row, apart = t->dilation_w * lanes;
-    const int64_t outer = lanes == 1 ? 1 : t->kernel_w, inner = lanes == 1 ? t->kernel_w : lanes;
-    const float *ahead = p->ahead;
-    __m512 a[COLUMNS][4];
-#pragma GCC unroll 7
-    for (int r = 0; r < n; r++)
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            a[r][j] = start(t, p, slab, r, j);
-    for (int64_t b = 0; b < p->blocks; b++)
-        for (int64_t i = p->lo; i < p->hi; i++) {
-            const float *w = p->w + (b * t->kernel_h + i) * t->kernel_w * lanes * GROUP;
-            int64_t at = p->at + b * p->plane + i * row;
-            for (int64_t k = 0; k < outer; k++, at += apart, w += inner * GROUP) {
-                if (lanes > 1 && k < p->from)
-                    ahead = column(p, fetch, 1, n, inner, step, at, w, ahead, a);
-                else if (lanes > 1 && k >= p->till)
-                    ahead = column(p, fetch, 0, n - 1, inner, step, at, w, ahead, a);
-                else
-                    ahead = column(p, fetch, 0, n, inner, step, at, w, ahead, a);
-            }
-        }
-#pragma GCC unroll 7
-    for (int r = 0; r < n; r++)
-#pragma GCC unroll 4
-        for (int j = 0; j < 4; j++)
-            _mm512_storeu_ps(p->y + j * slab + r * B, p->last ? end(t, a[r][j]) : a[r][j]);
-}
-
-typedef void (*tile_fn)(const dcv_tile *t, const place *p);
-
-#define ONE(N, LANES, STEP)                                                                                            \
-    __attribute__((target("avx512f"))) static void tile_##N##_##STEP(const dcv_tile *t, const place *p)                \
-    {                                                                                                                  \
-        tile(t, p, N, LANES, STEP, false);                                                                             \
-    }                                                                                                                  \
-    __attribute__((target("avx512f"))) static void fetch_##N##_##STEP(const dcv_tile *t, const place *p)               \
-    {                                                                                                                  \
-        tile(t, p, N, LANES, STEP, true);                                                                              \
-    }
-#define ALL(LANES, STEP)                                                                                               \
-    ONE(1, LANES, STEP)                                                                                                \
-    ONE(2, LANES, STEP)                                                                                                \
-    ONE(3, LANES, STEP)                                                                                                \
-    ONE(4, LANES, STEP)                                                                                                \
-    ONE(5, LANES, STEP)                                                                                                \
-    ONE(6, LANES, STEP)                                                                                                \
-    ONE(7, LANES, STEP)                                                                                                \
-    static const tile_fn tiles_##STEP[2][COLUMNS] = {                                                                  \
-        {tile_1_##STEP, tile_2_##STEP, tile_3_##STEP, tile_4_##STEP, tile_5_##STEP, tile_6_##STEP, tile_7_##STEP},     \
-        {fetch_1_##STEP, fetch_2_##STEP, fetch_3_##STEP, fetch_4_##STEP, fetch_5_##STEP, fetch_6_##STEP,               \
-         fetch_7_##STEP}};
-ALL(16, 16)
-ALL(16, 32)
-ALL(1, 1)
-ALL(1, 2)
-ALL(1, 4)
-
-typedef const tile_fn (*functions)[COLUMNS]; /* [fetch][columns - 1] */
-
-/* By floats from an output column's input to the next one's. */
-static functions functions_of(int64_t step)
-{
-    switch (step) {
-    case 16:
-        return tiles_16;
-    case 32:
-        return tiles_32;
-    case 1:
-        return tiles_1;
-    case 2:
-        return tiles_2;
-    default:
-        return tiles_4;
-    }
-}
-
 /* Copy what n outputs read from row r, column c on, zeros outside. */
-static void cut(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n, place *p)
+static void cut(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n, dcv_tile_place *p)
 {
     const int64_t h = span_h(t), w = span_w(t, n), lanes = t->lanes;
     const int64_t lo = c < 0 ? -c : 0, hi = c + w > m->w ? m->w - c : w; /* columns inside */
@@ -305,7 +155,7 @@ static void cut(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n
 }
 
 /* Only the outer columns of a tile reach into the border, each by kernel columns of its own. */
-static bool skips(const dcv_tile *t, const map *m, int64_t c, int64_t n, place *p)
+static bool skips(const dcv_tile *t, const map *m, int64_t c, int64_t n, dcv_tile_place *p)
 {
     const int64_t d = t->dilation_w, last = c + (n - 1) * t->stride_w;
     p->from = c < 0 ? (-c + d - 1) / d : 0;
@@ -314,7 +164,7 @@ static bool skips(const dcv_tile *t, const map *m, int64_t c, int64_t n, place *
     return t->lanes > 1 && inner && p->from <= p->till;
 }
 
-static void find_input(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n, place *p)
+static void find_input(const dcv_tile *t, const map *m, int64_t r, int64_t c, int64_t n, dcv_tile_place *p)
 {
     p->from = 0;
     p->till = t->kernel_w;
@@ -332,7 +182,7 @@ static void find_input(const dcv_tile *t, const map *m, int64_t r, int64_t c, in
 }
 
 /* Kernel rows that meet the input when output row r is summed: those in the border add nothing. */
-static void find_rows(const dcv_tile *t, int64_t r, place *p)
+static void find_rows(const dcv_tile *t, int64_t r, dcv_tile_place *p)
 {
     const int64_t above = t->pad_h - r * t->stride_h, inside = t->in_h + above, d = t->dilation_h;
     p->lo = above > 0 ? (above + d - 1) / d : 0;
@@ -342,7 +192,7 @@ static void find_rows(const dcv_tile *t, int64_t r, place *p)
 
 /* The nth of n tiles fetches its share of the weights of the next chunk, which lie behind these: the first two do, or
  * the second to fifth where there are so many (then memory keeps up better). */
-static void fetch_ahead(place *p, int64_t weights, int64_t nth, int64_t n)
+static void fetch_ahead(dcv_tile_place *p, int64_t weights, int64_t nth, int64_t n)
 {
     const int64_t shares = n < 6 ? 2 : 4, mine = nth - (n >= 6);
     p->second = n < 6 ? 16 : 0;
@@ -351,10 +201,10 @@ static void fetch_ahead(place *p, int64_t weights, int64_t nth, int64_t n)
 }
 
 /* All tiles of one output group, over one chunk of input blocks.  A row is cut into tiles of nearly equal width. */
-static void sweep(const dcv_tile *t, const map *m, place p)
+static void sweep(const dcv_tile *t, const map *m, dcv_tile_place p)
 {
     const int64_t tiles = (t->out_w + COLUMNS - 1) / COLUMNS, weights = p.blocks * taps(t) * t->lanes * GROUP;
-    const functions fn = functions_of(t->stride_w * t->lanes);
+    const dcv_tile_fns fn = t->lanes == 1 ? dcv_tile_of_plain(t->stride_w) : dcv_tile_of_blocks(t->stride_w);
     int64_t nth = 0;
     for (int64_t r = 0; r < t->out_h; r++) {
         find_rows(t, r, &p);
@@ -384,12 +234,12 @@ static void run_picture(const dcv_tile *t, const float *x, const float *packed, 
             const int64_t n = t->ic_blocks - b < t->chunk ? t->ic_blocks - b : t->chunk;
             m.x = first + b * m.h * m.w * t->lanes;
             sweep(t, &m,
-                  (place){.w = packed + (g * t->ic_blocks + b) * per_block,
-                          .bias = bias ? bias + g * GROUP : NULL,
-                          .y = y + g * GROUP * cells,
-                          .blocks = n,
-                          .first = b == 0,
-                          .last = b + n == t->ic_blocks});
+                  (dcv_tile_place){.w = packed + (g * t->ic_blocks + b) * per_block,
+                                   .bias = bias ? bias + g * GROUP : NULL,
+                                   .y = y + g * GROUP * cells,
+                                   .blocks = n,
+                                   .first = b == 0,
+                                   .last = b + n == t->ic_blocks});
         }
 }
 
@@ -414,7 +264,7 @@ void dcv_tile_product(int64_t n, int64_t ld, int64_t blocks, const float *x, con
                         .out_h = 1,
                         .out_w = n};
     const map m = {.x = x, .h = 1, .w = ld};
-    sweep(&t, &m, (place){.w = w, .y = y, .blocks = blocks, .first = true, .last = true});
+    sweep(&t, &m, (dcv_tile_place){.w = w, .y = y, .blocks = blocks, .first = true, .last = true});
 }
 
 #else
