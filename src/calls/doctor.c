@@ -103,7 +103,10 @@ static void shared_memory(finding *f)
     const int64_t bytes = statvfs("/dev/shm", &fs) ? -1 : (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
     const int64_t wants = (int64_t)wire_size(WIRE_NODE) * (8 << 20);
     if (!memfd_works())
-        say(f, true, "memfd_create is refused (%s): each rank keeps its own copy of the weights", strerror(errno));
+        say(f, true,
+            "memfd_create is refused (%s): each rank keeps its own copy of the weights, and of "
+            "clean pictures in occlusion",
+            strerror(errno));
     else if (bytes < wants)
         say(f, true, "/dev/shm has %s: too little for %d ranks; docker run --shm-size 1g",
             file_size_print(bytes < 0 ? 0 : bytes, size), wire_size(WIRE_NODE));
