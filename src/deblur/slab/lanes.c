@@ -307,9 +307,20 @@ static void prefetch_samples(const real *at, int64_t step, int64_t n)
             PREFETCH(at + i * step + l);
 }
 
+/* A single radix is in registers as it is: it needs no buffer. */
+static void outer_stage(const lanes *l, int way, real *at)
+{
+    const stage *s = l->stage;
+    kernels[s->radix][way](way == THERE ? at : at + LANES, way == THERE ? at + LANES : at, 1, s->len, s->twiddle);
+}
+
 static void outer_sweep(const lanes *l, int way, real *at)
 {
     _Alignas(LINE_BYTES) real t[MOST_OUTER * PAIR];
+    if (l->n_outer == 1) {
+        outer_stage(l, way, at);
+        return;
+    }
     for (int64_t j = 0; j < l->b; j++) {
         copy_samples(t, PAIR, at + j * PAIR, l->b * PAIR, l->a);
         if (j + AHEAD < l->b)
