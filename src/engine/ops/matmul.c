@@ -80,14 +80,20 @@ static int64_t stack_at(const dcv_dims *y, const dcv_dims *x, int64_t i)
     return at;
 }
 
+/* Rows of B are read as they lie: by columns every number would be a miss of the cache where B is large. */
+enum { COLUMNS = 64 };
+
 static void multiply(const product *p, const float *a, const float *b, float *y)
 {
-    for (int64_t i = 0; i < p->m; i++)
-        for (int64_t j = 0; j < p->n; j++) {
-            double sum = 0;
+    for (int64_t i = 0; i < p->m; i++, a += p->k, y += p->n)
+        for (int64_t from = 0; from < p->n; from += COLUMNS) {
+            const int64_t many = p->n - from < COLUMNS ? p->n - from : COLUMNS;
+            double sum[COLUMNS] = {0};
             for (int64_t l = 0; l < p->k; l++)
-                sum += (double)a[i * p->k + l] * b[l * p->n + j];
-            *y++ = (float)sum;
+                for (int64_t j = 0; j < many; j++)
+                    sum[j] += (double)a[l] * b[l * p->n + from + j];
+            for (int64_t j = 0; j < many; j++)
+                y[from + j] = (float)sum[j];
         }
 }
 
