@@ -319,19 +319,6 @@ for name in ('g.png', 's.tif', 'f.fits', 't.sac'):
     yaml('cut.yaml', 'deblur', 'bad.h5', input='cut_' + name, psf='{kind: gaussian, fwhm: 2}', dimensions=1 if 'sac' in name else 2)
     run('cut.yaml', 1, '--fresh', want=65)
 
-# Mirrored surroundings reach as far as the PSF does, also where its origin is not in its middle: sums by hand.
-lopsided = rng.random((7, 5))
-lopsided /= lopsided.sum()
-put('lopsided.h5', psf=lopsided)
-small = rng.random((12, 9)) * 100
-put('small.h5', image=small)
-for centre in ([3, 2], [0, 0], [6, 1], [2, 4]):
-    yaml('off.yaml', 'blur', 'off.h5', input='small.h5', precision='float64', psf='{kind: file, file: lopsided.h5, centre: %s}' % centre)
-    run('off.yaml', 1, '--fresh')
-    around = np.pad(small, 9, mode='symmetric')
-    want = sum(lopsided[i, j] * np.roll(around, (i - centre[0], j - centre[1]), (0, 1))[9:-9, 9:-9] for i in range(7) for j in range(5))
-    check('blur with its origin at %s' % centre, np.allclose(image('off.h5', '/blur/image'), want, rtol=1e-12, atol=1e-10))
-
 # PSF larger than the data; a result read back by the next job.
 yaml('large.yaml', 'deblur', 'large.h5', input='c.png', psf='{kind: gaussian, fwhm: 9, size: 41}', iterations=5)
 run('large.yaml', says='a PSF of 41x41 samples is larger than the data, 10x12')

@@ -45,7 +45,7 @@ class Model:
             self.m = tuple(n)
             self.window = self.object = self.data = tuple(slice(0, a) for a in n)
         else:
-            self.m = tuple(fast(a + 2 * max(c, b - 1 - c)) for a, b, c in zip(n, p, centre))
+            self.m = tuple(fast(a + 2 * (b // 2)) for a, b in zip(n, p))
             self.window = tuple(slice((m - a) // 2, (m - a) // 2 + a) for m, a in zip(self.m, n))
             self.object = self.data = tuple(slice(0, m) for m in self.m)
         self.H = np.fft.fftn(conv_frame(psf, centre, self.m))
