@@ -98,8 +98,25 @@ void solving_close(solving *s)
     objects_close(&s->all);
 }
 
+/* The mirrored frame is as wide as half the PSF to both sides, whatever its origin. */
+static void warn_of_far_edge(const solving *s)
+{
+    const dcv_psf *psf = &s->psf.psf;
+    int64_t most = 0;
+    for (int a = 0; a < 3 && s->spec.boundary == DCV_REFLECT; a++) {
+        const int64_t p = psf->size[a], c = psf->centre[a], reach = (c > p - 1 - c ? c : p - 1 - c) - p / 2;
+        most = reach > most ? reach : most;
+    }
+    if (most > 0)
+        dcv_log_warning(
+            "the PSF's origin is off its middle: up to %lld samples at an edge see mirrored ones of the far "
+            "edge; a PSF padded with zeros until its origin is in its middle has none of it",
+            (long long)most);
+}
+
 void solving_plan(solving *s, dcv_job *job, double gflop)
 {
+    warn_of_far_edge(s);
     const double most = fmin(MOST_ITEMS, floor((double)s->all.n / LEAST_UNITS)),
                  items = s->config->runtime.unit_seconds * NOMINAL_GFLOPS / (gflop > 1e-9 ? gflop : 1e-9);
     s->gflop = gflop;

@@ -50,6 +50,7 @@ def run(config, ranks=1, *more, want=0, says=''):
     check('%s on %d ranks %s: exit %d, want %d: %s' % (config, ranks, more, done.returncode, want, done.stderr[-300:]),
           done.returncode == want)
     check('%s: "%s" not in: %s' % (config, says, done.stderr[-300:]), says in done.stderr)
+    return done
 
 
 def read(file):
@@ -318,6 +319,21 @@ for name in ('g.png', 's.tif', 'f.fits', 't.sac'):
         f.write(read(name)[:len(read(name)) // 2])
     yaml('cut.yaml', 'deblur', 'bad.h5', input='cut_' + name, psf='{kind: gaussian, fwhm: 2}', dimensions=1 if 'sac' in name else 2)
     run('cut.yaml', 1, '--fresh', want=65)
+
+# The mirrored frame goes by the PSF's size alone: an origin off its middle is told of, a PSF padded around its origin is exact.
+lopsided = rng.random((7, 5))
+lopsided /= lopsided.sum()
+put('lopsided.h5', psf=lopsided)
+put('padded.h5', psf=np.pad(lopsided, ((6, 0), (2, 2))))
+small = rng.random((12, 9)) * 100
+put('small.h5', image=small)
+around = np.pad(small, 9, mode='symmetric')
+want = sum(lopsided[i, j] * np.roll(around, (i, j - 2), (0, 1))[9:-9, 9:-9] for i in range(7) for j in range(5))
+for file, centre, told in (('lopsided', '[0, 2]', True), ('padded', '[6, 4]', False)):
+    yaml('off.yaml', 'blur', 'off.h5', input='small.h5', precision='float64', psf='{kind: file, file: %s.h5, centre: %s}' % (file, centre))
+    said = run('off.yaml', 1, '--fresh')
+    check('%s: origin off the middle' % file, ("the PSF's origin is off its middle: up to 3 samples" in said.stderr) == told)
+    check('%s: blurred' % file, np.allclose(image('off.h5', '/blur/image'), want, rtol=1e-12, atol=1e-10) != told)
 
 # PSF larger than the data; a result read back by the next job.
 yaml('large.yaml', 'deblur', 'large.h5', input='c.png', psf='{kind: gaussian, fwhm: 9, size: 41}', iterations=5)
