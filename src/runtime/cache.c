@@ -18,6 +18,7 @@
 #include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 #include "deconvoy/stop.h"
+#include "core/pages.h"
 #include "runtime/cache.h"
 #include "runtime/segment.h"
 #include "runtime/wire.h"
@@ -138,7 +139,7 @@ static dcv_status start_own(dcv_cache *c, int64_t rooms)
 /* The lowest rank's segment with its table filled; -1: none. */
 static int started(dcv_cache *c, int64_t rooms)
 {
-    const int fd = segment_new("deconvoy-cache", c->mapped);
+    const int fd = pages_new("deconvoy-cache", c->mapped);
     void *at = fd < 0 ? MAP_FAILED : mmap(NULL, c->table_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     const bool ok = at != MAP_FAILED && !segment_reserve(fd, 0, c->table_bytes) && table_fill(at, rooms) == DCV_OK;
     if (at != MAP_FAILED)

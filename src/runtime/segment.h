@@ -1,16 +1,11 @@
-/* segment.h -- memory that the ranks of a node share: a memfd that its lowest rank makes and the others open through
- * /proc/PID/fd.  Nothing to clean up however a run ends, no limit of /dev/shm.  Main threads.
- */
+/* segment.h -- pages (core/pages.h) that the lowest rank of a node makes and all its ranks have.  Main threads. */
 #ifndef DCV_RUNTIME_SEGMENT_H
 #define DCV_RUNTIME_SEGMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A new one of zeroes that take no memory before they are written; -1.  Local. */
-int segment_new(const char *name, size_t bytes);
-
-/* Bring memory to bytes from..from+n of it, so that writing there cannot fail.  errno, 0: done.  Local. */
+/* Bring memory to bytes from..from+n of fd's, so that writing there cannot fail.  errno, 0: done.  Local. */
 int segment_reserve(int fd, size_t from, size_t n);
 
 /* Pass the lowest rank's on (fd there, -1: it has none; ignored elsewhere): *at becomes this rank's mapping of all of

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/pages.h"
 #include "runtime/segment.h"
 #include "runtime/share.h"
 #include "runtime/wire.h"
@@ -99,7 +100,7 @@ static dcv_status own(dcv_share *s, size_t bytes, dcv_share_fill fill, void *ctx
 /* The lowest rank: a filled, sealed memfd, or -1. */
 static int sealed(size_t bytes, dcv_share_fill fill, void *ctx)
 {
-    const int fd = segment_new("deconvoy-weights", bytes);
+    const int fd = pages_new("deconvoy-weights", bytes);
     void *at = MAP_FAILED;
     if (fd >= 0 && !segment_reserve(fd, 0, bytes))
         at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
