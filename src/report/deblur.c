@@ -207,7 +207,7 @@ static dcv_status draw_history(const view *v, int64_t object, int64_t x, dcv_ima
         known++;
     }
     if (st == DCV_OK && known) {
-        snprintf(words, sizeof words, "LOG OF DIVERGENCE, %lld ITERATIONS", (long long)known);
+        snprintf(words, sizeof words, "log of divergence, %lld iterations", (long long)known);
         canvas_text(sheet, 120, x, CURVE_W, 1, words);
         curve(sheet, 120 + CANVAS_TEXT_H + 3, x, CURVE_H, CURVE_W, d, known);
     }
