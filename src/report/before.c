@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "deconvoy/log.h"
 #include "deconvoy/memory.h"
 #include "io/samples.h"
 #include "report/before.h"
@@ -103,6 +104,9 @@ bool before_read(const dcv_report_in *in, const before_want *w, float *to)
         got = path && read_from(path, name, dataset, w, to);
         dcv_free(path);
     }
+    if (input && !got && !w->object)
+        dcv_log_info("%s: its input %s is not found from here, and not drawn; in the folder of the configuration it is",
+                     in->file, input);
     dcv_free(folder);
     dcv_free(name);
     dcv_free(dataset);

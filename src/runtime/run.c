@@ -518,15 +518,27 @@ static int64_t peak_rss(void)
     return bytes;
 }
 
+/* What the job's cache has come to, over all nodes.  Collective. */
+static void tell_cache(const run *r)
+{
+    if (!r->job->cache)
+        return;
+    const cache_facts f = cache_told(r->job->cache);
+    double sum[] = {(double)f.made, (double)f.rooms, (double)f.bytes};
+    wire_sum_f64(sum, 3);
+    if (!r->rank)
+        dcv_log_info("%s: %.0f made, in %.0f rooms of %.0f bytes in all", cache_what(r->job->cache), sum[0], sum[1],
+                     sum[2]);
+}
+
 /* NAME.run.json.  Collective. */
 static dcv_status keep_facts(run *r)
 {
+    tell_cache(r);
     const team_times t = team_spent(worker_team(r->worker));
     const dcv_together_tally *o = &r->together;
-    const cache_facts kept = r->job->cache ? cache_told(r->job->cache) : (cache_facts){0};
-    double sum[] = {t.compute_s + r->together_s, t.read_s + o->read_s, t.write_s + o->write_s, t.wait_s,
-                    (double)kept.made,           (double)kept.rooms,   (double)kept.bytes};
-    wire_sum_f64(sum, 7);
+    double sum[] = {t.compute_s + r->together_s, t.read_s + o->read_s, t.write_s + o->write_s, t.wait_s};
+    wire_sum_f64(sum, 4);
     run_facts f = {.ranks = r->size, .threads = r->c->runtime.threads, .peak_rss_bytes = peak_rss()};
     char *hosts = runjson_hosts();
     dcv_status st = DCV_OK;
@@ -540,10 +552,6 @@ static dcv_status keep_facts(run *r)
         f.read_s = sum[1];
         f.write_s = sum[2];
         f.wait_s = sum[3];
-        f.kept = r->job->cache ? cache_what(r->job->cache) : NULL;
-        f.made = (int64_t)sum[4];
-        f.rooms = (int64_t)sum[5];
-        f.rooms_bytes = (int64_t)sum[6];
         f.gflop = s->gflop + o->gflop;
         f.wall_s = now_s() - r->began_s;
         f.started = r->started;

@@ -17,14 +17,6 @@ static void iso(time_t t, char *to, size_t n)
     strftime(to, n, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-/* "" where nothing is kept; new memory. */
-static char *kept(const run_facts *f)
-{
-    return f->kept ? dcv_format("  \"kept\": {\"what\": \"%s\", \"made\": %lld, \"rooms\": %lld, \"bytes\": %lld},\n",
-                                f->kept, (long long)f->made, (long long)f->rooms, (long long)f->rooms_bytes)
-                   : dcv_strdup("");
-}
-
 dcv_status runjson_write(const dcv_output *o, const run_facts *f)
 {
     char began[32], ended[32];
@@ -32,21 +24,19 @@ dcv_status runjson_write(const dcv_output *o, const run_facts *f)
     iso(f->finished, ended, sizeof ended);
     const double wall = f->wall_s > 0 ? f->wall_s : 1e-9;
     char *file = dcv_format("%s.run.json", o->stem);
-    char *more = kept(f);
     char *text = dcv_format(
         "{\n"
         "  \"ranks\": %d,\n  \"threads\": %lld,\n  \"items\": %lld,\n  \"units\": %lld,\n"
         "  \"resumed_units\": %lld,\n  \"failed_items\": %lld,\n"
         "  \"wall_s\": %.6f,\n  \"compute_s\": %.6f,\n  \"read_s\": %.6f,\n  \"write_s\": %.6f,\n  \"wait_s\": %.6f,\n"
         "  \"items_per_s\": %.6g,\n  \"gflops\": %.6g,\n  \"peak_rss_bytes\": %lld,\n"
-        "%s  \"hosts\": %s,\n  \"started\": \"%s\",\n  \"finished\": \"%s\"\n}\n",
+        "  \"hosts\": %s,\n  \"started\": \"%s\",\n  \"finished\": \"%s\"\n}\n",
         f->ranks, (long long)f->threads, (long long)f->items, (long long)f->units, (long long)f->resumed_units,
         (long long)f->failed_items, f->wall_s, f->compute_s, f->read_s, f->write_s, f->wait_s,
-        (double)f->items * f->fresh_share / wall, f->gflop / wall, (long long)f->peak_rss_bytes, more ? more : "",
+        (double)f->items * f->fresh_share / wall, f->gflop / wall, (long long)f->peak_rss_bytes,
         f->hosts ? f->hosts : "[]", began, ended);
     const dcv_status st = file && text ? file_put_text(file, text) : DCV_ENOMEM;
     dcv_free(file);
-    dcv_free(more);
     dcv_free(text);
     return st;
 }

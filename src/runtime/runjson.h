@@ -11,9 +11,7 @@ typedef struct run_facts {
     double wall_s, compute_s, read_s, write_s, wait_s, gflop;
     double fresh_share; /* of the units, computed by this start */
     time_t started, finished;
-    const char *hosts;                /* JSON list */
-    const char *kept;                 /* what the job's cache keeps; NULL: it has none */
-    int64_t made, rooms, rooms_bytes; /* of it, over all nodes: things made, rooms used, and their size */
+    const char *hosts; /* JSON list */
 } run_facts;
 
 /* Rank 0 only. DCV_EIO. */
